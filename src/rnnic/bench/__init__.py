@@ -1,0 +1,1 @@
+"""Benchmarks against other codecs; they need the extra ``rnnic[bench]``."""

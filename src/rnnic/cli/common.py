@@ -1,0 +1,122 @@
+"""What the commands share: kinds of values, progress, messages."""
+
+import contextlib
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from rnnic.errors import RnnicError
+
+__all__ = [
+    "compile_notice",
+    "max_pixels_option",
+    "model_option",
+    "naming",
+    "overwrite_option",
+    "progress_bar",
+    "region_of",
+    "size_in_bytes",
+    "threads_option",
+]
+
+Progress = Callable[[float, str], None]
+
+_BAR_STEPS = 1000
+_COMPILE_SECONDS = 5
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def size_in_bytes(text: str) -> int:
+    """Return a number of bytes, written plainly or as in ``250k`` or ``1.5M``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)b?", text.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a size; write bytes, 250k or 1.5M")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def region_of(text: str) -> tuple[int, int, int, int]:
+    """Return a region's x, y, width and height."""
+    try:
+        x, y, width, height = map(int, text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a region; write X,Y,W,H in pixels") from error
+    return x, y, width, height
+
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing output.")
+threads_option = click.option(
+    "--threads", type=int, metavar="N", help="Tiles at once.  [default: one a CPU, at most 8]"
+)
+model_option = click.option(
+    "--model", type=click.Path(), metavar="FILE", help="Model file.  [default: the one shipped]"
+)
+max_pixels_option = click.option(
+    "--max-pixels", type=int, metavar="N", help="Refuse larger images.  [default: 268435456]"
+)
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put a file's name before the messages of errors that do not say what file they are about."""
+    try:
+        yield
+    except RnnicError as error:
+        if name in str(error):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise MemoryError(name) from error
+
+
+@contextlib.contextmanager
+def progress_bar(quiet: bool = False) -> Iterator[Progress | None]:
+    """Yield a function that shows progress; None where standard error is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=_BAR_STEPS, file=sys.stderr, show_pos=False) as bar:
+
+        def tell(done: float, what: str) -> None:
+            bar.label = what
+            # Set and not advanced, for a search begins anew with every trial.
+            bar.pos = int(_BAR_STEPS * min(max(done, 0.0), 1.0))
+            bar.render_progress()
+
+        yield tell
+
+
+@contextlib.contextmanager
+def compile_notice(quiet: bool = False) -> Iterator[None]:
+    """Say so, once, when kernels have to be compiled, which only the first run does."""
+    if quiet:
+        yield
+        return
+    from numba.core import event
+
+    lock = threading.Lock()
+
+    class Notice(event.Listener):
+        told = False
+
+        def on_start(self, event: Any) -> None:
+            kernel = event.data["dispatcher"].py_func.__module__
+            with lock:
+                if self.told or not kernel.startswith("rnnic."):
+                    return
+                self.told = True
+            clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+            click.echo(
+                f"{clear}rnnic: compiling kernels for this machine"
+                f" (first run only, about {_COMPILE_SECONDS} s)",
+                err=True,
+            )
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Notice()):
+        yield

@@ -1,0 +1,291 @@
+"""The container: header, metadata, tile index, tiles (SPEC.md section 2)."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rnnic.chunks import (
+    FRAME_BYTES,
+    Chunk,
+    check_signature,
+    iterate_chunks,
+    pack_chunk,
+)
+from rnnic.errors import FormatError, LimitError, TruncatedError
+from rnnic.metadata import MAX_KEY_BYTES, Metadata
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "MAX_SIDE",
+    "MAX_TILES",
+    "MAX_TILE_SIZE",
+    "MIN_TILE_SIZE",
+    "Container",
+    "Header",
+    "TileBox",
+    "parse",
+    "serialize",
+]
+
+SIGNATURE = b"\x8aRNNIC\r\n"
+VERSION = 1
+MAX_SIDE = 2**24
+MAX_TILES = 2**20
+MIN_TILE_SIZE = 16
+MAX_TILE_SIZE = 4096
+DEFAULT_MAX_PIXELS = 2**28
+
+_HEAD = struct.Struct("<BBBBIII16sB")
+_METADATA_KINDS = {"exif": "exif", "iccp": "icc", "xmp0": "xmp"}
+
+
+class TileBox(NamedTuple):
+    """Where a tile lies in the image, in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """The content of the chunk ``HEAD``; what it says has been checked against its limits.
+
+    Parameters
+    ----------
+    method : int
+        Code of the method (SPEC.md 2.2).
+    channels : int
+        1 (grey) or 3 (RGB).
+    bit_depth : int
+        Bits per sample, 8.
+    width, height : int
+        Size of the image in pixels.
+    tile_size : int
+        Side of a tile in pixels.
+    model_id : bytes
+        Identifies the model section that the tiles need, 16 bytes.
+    parameters : bytes
+        Parameters of the method, at most 255 bytes.
+
+    Raises
+    ------
+    FormatError, LimitError
+        If a field is out of its range.
+    """
+
+    method: int
+    channels: int
+    bit_depth: int
+    width: int
+    height: int
+    tile_size: int
+    model_id: bytes
+    parameters: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise FormatError(f"{self.channels} channels; this version knows 1 and 3")
+        if self.bit_depth != 8:
+            raise FormatError(f"{self.bit_depth} bits per sample; this version knows 8")
+        for name, side in (("width", self.width), ("height", self.height)):
+            if not 1 <= side <= MAX_SIDE:
+                raise LimitError(f"{name} {side} is outside 1 … {MAX_SIDE}")
+        if not MIN_TILE_SIZE <= self.tile_size <= MAX_TILE_SIZE:
+            raise LimitError(
+                f"tile size {self.tile_size} is outside {MIN_TILE_SIZE} … {MAX_TILE_SIZE}"
+            )
+        if self.tile_count > MAX_TILES:
+            raise LimitError(
+                f"{self.tile_count} tiles, more than {MAX_TILES}; use a larger tile size"
+            )
+
+    @property
+    def columns(self) -> int:
+        """Number of tiles in a row of tiles."""
+        return -(-self.width // self.tile_size)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of tiles."""
+        return -(-self.height // self.tile_size)
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles."""
+        return self.columns * self.rows
+
+    def tile_box(self, index: int) -> TileBox:
+        """Return the place of tile number `index`."""
+        row, column = divmod(index, self.columns)
+        x, y = column * self.tile_size, row * self.tile_size
+        size = self.tile_size
+        return TileBox(x, y, min(size, self.width - x), min(size, self.height - y))
+
+    def to_bytes(self) -> bytes:
+        """Return the payload of ``HEAD``."""
+        return (
+            _HEAD.pack(
+                VERSION,
+                self.method,
+                self.channels,
+                self.bit_depth,
+                self.width,
+                self.height,
+                self.tile_size,
+                self.model_id,
+                len(self.parameters),
+            )
+            + self.parameters
+        )
+
+    @classmethod
+    def from_bytes(cls, payload: memoryview, max_pixels: int) -> "Header":
+        """Read the payload of ``HEAD``.
+
+        Raises
+        ------
+        FormatError
+            If it is not valid or of a newer version.
+        LimitError
+            If the image has more than `max_pixels` pixels.
+        """
+        if payload[:1] and payload[0] != VERSION:
+            raise FormatError(
+                f"format version {payload[0]}; this program reads version {VERSION}:"
+                " upgrade with `pip install --upgrade rnnic`"
+            )
+        if len(payload) < _HEAD.size:
+            raise FormatError(f"the header has {len(payload)} bytes, at least {_HEAD.size} needed")
+        _, method, channels, depth, width, height, tile_size, model_id, count = _HEAD.unpack_from(
+            payload
+        )
+        parameters = bytes(payload[_HEAD.size :])
+        if len(parameters) != count:
+            raise FormatError(f"the header promises {count} parameter bytes, has {len(parameters)}")
+        header = cls(method, channels, depth, width, height, tile_size, model_id, parameters)
+        if width * height > max_pixels:
+            raise LimitError(
+                f"{width} x {height} pixels are more than the limit of {max_pixels};"
+                " raise max_pixels (--max-pixels) if you trust the file"
+            )
+        return header
+
+
+@dataclass(frozen=True)
+class Container:
+    """A parsed file: its header, its metadata, the payloads of its tiles in order."""
+
+    header: Header
+    tiles: Sequence[memoryview]
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+def serialize(header: Header, tiles: Sequence[bytes], metadata: Metadata) -> bytes:
+    """Return the bytes of a file.
+
+    Parameters
+    ----------
+    header : Header
+        Its tile count must equal the number of tiles.
+    tiles : sequence of bytes
+        Payloads of the tiles, row by row.
+    metadata : Metadata
+        What travels along.
+    """
+    if len(tiles) != header.tile_count:
+        raise ValueError(f"{len(tiles)} tiles for an image of {header.tile_count}")
+    parts = [SIGNATURE, pack_chunk("HEAD", header.to_bytes())]
+    for kind, name in _METADATA_KINDS.items():
+        value = getattr(metadata, name)
+        if value is not None:
+            parts.append(pack_chunk(kind, value))
+    for key, text in metadata.text.items():
+        parts.append(pack_chunk("text", key.encode() + b"\0" + text.encode()))
+    parts.append(pack_chunk("TIDX", struct.pack(f"<{len(tiles)}I", *map(len, tiles))))
+    parts.extend(pack_chunk("TILE", tile) for tile in tiles)
+    parts.append(pack_chunk("DONE", b""))
+    return b"".join(parts)
+
+
+def parse(data: memoryview, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
+    """Read a file's structure; nothing of the image's size is allocated.
+
+    Raises
+    ------
+    FormatError, TruncatedError, ChecksumError, LimitError
+        If the data breaks a rule of SPEC.md section 2.
+    """
+    check_signature(data, SIGNATURE, "RNNIC file")
+    chunks = iterate_chunks(data)
+    first = next(chunks)
+    if first.kind != "HEAD":
+        raise FormatError(f"the first chunk is {first.kind}, not HEAD")
+    header = Header.from_bytes(first.payload, max_pixels)
+    metadata, index = _parse_ancillary(chunks)
+    lengths = _parse_index(index.payload, header, len(data) - index.end)
+    tiles = []
+    for number, length in enumerate(lengths):
+        chunk = next(chunks)
+        if chunk.kind != "TILE":
+            raise FormatError(f"chunk {chunk.kind} in the place of tile {number}")
+        if len(chunk.payload) != length:
+            raise FormatError(
+                f"tile {number} has {len(chunk.payload)} bytes, the index says {length}"
+            )
+        tiles.append(chunk.payload)
+    last = next(chunks)
+    if last.kind != "DONE":
+        raise FormatError(f"chunk {last.kind} after the last tile, where DONE is due")
+    return Container(header, tiles, metadata)
+
+
+def _parse_ancillary(chunks: Iterator[Chunk]) -> tuple[Metadata, Chunk]:
+    """Read the chunks up to ``TIDX``; return the metadata and the index."""
+    found: dict[str, bytes] = {}
+    text: dict[str, str] = {}
+    for chunk in chunks:
+        if chunk.kind == "TIDX":
+            metadata = Metadata(found.get("exif"), found.get("icc"), found.get("xmp"), text)
+            return metadata, chunk
+        if chunk.kind in _METADATA_KINDS:
+            name = _METADATA_KINDS[chunk.kind]
+            if name in found:
+                raise FormatError(f"more than one chunk {chunk.kind}")
+            found[name] = bytes(chunk.payload)
+        elif chunk.kind == "text":
+            key, value = _parse_text(bytes(chunk.payload))
+            text[key] = value
+        elif chunk.kind == "DONE":
+            break
+        elif chunk.critical:
+            raise FormatError(
+                f"chunk {chunk.kind} is not known here; a newer version of rnnic may read the file"
+            )
+    raise FormatError("the file has no tile index")
+
+
+def _parse_text(payload: bytes) -> tuple[str, str]:
+    """Read the payload of ``text``: a key, a zero byte, its value."""
+    key, separator, value = payload.partition(b"\0")
+    if not separator or not 1 <= len(key) <= MAX_KEY_BYTES:
+        raise FormatError(f"a text chunk without a key of 1 to {MAX_KEY_BYTES} bytes")
+    try:
+        return key.decode(), value.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError("a text chunk that is not UTF-8") from error
+
+
+def _parse_index(payload: memoryview, header: Header, remaining: int) -> tuple[int, ...]:
+    """Read the tile index; `remaining` bytes of data follow it."""
+    if len(payload) != 4 * header.tile_count:
+        raise FormatError(
+            f"the tile index has {len(payload)} bytes for {header.tile_count} tiles of 4 bytes each"
+        )
+    lengths = struct.unpack(f"<{header.tile_count}I", payload)
+    needed = sum(lengths) + FRAME_BYTES * (len(lengths) + 1)
+    if needed > remaining:
+        raise TruncatedError(f"the tiles need {needed} bytes, {remaining} are there; file cut off")
+    return lengths

@@ -1,0 +1,1 @@
+"""Entropy coding: symbols and bits; nothing here knows of pixels."""

@@ -1,0 +1,146 @@
+"""The methods of coding pixels, behind one interface.
+
+The API and the container know methods by what is here; a method knows nothing of files.
+"""
+
+import functools
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.container import Header, TileBox
+from rnnic.errors import FormatError, OptionError
+from rnnic.model import Model
+from rnnic.options import EncodeOptions
+
+__all__ = [
+    "METHOD_NAMES",
+    "EncodedTiles",
+    "Method",
+    "TileDecoder",
+    "TileTrace",
+    "method_by_code",
+    "method_by_name",
+]
+
+_REGISTRY = {"raster": "rnnic.raster.method"}
+METHOD_NAMES = tuple(_REGISTRY)
+DEFAULT_METHOD = "raster"
+
+Pixels = npt.NDArray[np.uint8]
+Progress = Callable[[float], None]
+TileDecoder = Callable[[memoryview, TileBox, Pixels], None]
+"""Decodes a payload into its place, the box, of an array (H, W, c)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileTrace:
+    """Which code stands for each pixel of a tile.
+
+    Parameters
+    ----------
+    x, y : int
+        Origin of the tile in the image.
+    labels : uint8 (h, w)
+        Index into the method's `Method.labels`.
+    entries : int32 (h, w)
+        Index of the palette entry, -1 where there is none.
+    """
+
+    x: int
+    y: int
+    labels: npt.NDArray[np.uint8]
+    entries: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedTiles:
+    """What a method made of an image: header fields, payloads, and what the decoder will give."""
+
+    parameters: bytes
+    payloads: Sequence[bytes]
+    reconstruction: Pixels
+    trace: Callable[[], list[TileTrace]]
+
+
+class Method(ABC):
+    """A way of coding pixels; subclasses hold no state."""
+
+    name: ClassVar[str]
+    code: ClassVar[int]
+    section: ClassVar[str]
+    """Type of the model's section."""
+    default_tile_size: ClassVar[int]
+    labels: ClassVar[tuple[str, ...]]
+    """What the labels of a `TileTrace` mean."""
+    control_range: ClassVar[tuple[float, float]]
+    """Finest and coarsest value of the one number that sets the quality."""
+
+    @abstractmethod
+    def control(self, options: EncodeOptions) -> float:
+        """Return the number that sets the quality, for options without a target."""
+
+    @abstractmethod
+    def encode(
+        self,
+        pixels: Pixels,
+        boxes: Sequence[TileBox],
+        control: float,
+        model: Model,
+        options: EncodeOptions,
+        progress: Progress | None,
+    ) -> EncodedTiles:
+        """Encode an image (H, W, c), cut into the tiles given."""
+
+    @abstractmethod
+    def tile_decoder(self, header: Header, model: Model | None) -> TileDecoder:
+        """Return the function that decodes the tiles of a file with this header.
+
+        `model` is looked at before the installed ones.
+        """
+
+    @abstractmethod
+    def minimum_bytes(self, box: TileBox) -> int:
+        """Return the least number of bytes that a tile's payload can have."""
+
+    @abstractmethod
+    def describe(self, parameters: bytes) -> dict[str, Any]:
+        """Return the header's parameters by name, in users' units."""
+
+
+@functools.cache
+def method_by_name(name: str | None) -> Method:
+    """Return a method; without a name the default one.
+
+    Raises
+    ------
+    OptionError
+        If there is no such method.
+    """
+    name = DEFAULT_METHOD if name is None else name
+    if name not in _REGISTRY:
+        raise OptionError(f"no method {name!r}; there is {', '.join(METHOD_NAMES)}")
+    method = importlib.import_module(_REGISTRY[name]).METHOD
+    assert isinstance(method, Method)
+    return method
+
+
+def method_by_code(code: int) -> Method:
+    """Return the method of a file's header.
+
+    Raises
+    ------
+    FormatError
+        If it is not known.
+    """
+    for method in map(method_by_name, METHOD_NAMES):
+        if method.code == code:
+            return method
+    raise FormatError(
+        f"method {code} is not known here; upgrade with `pip install --upgrade rnnic`"
+    )

@@ -1,0 +1,84 @@
+"""What a caller may ask of the encoder."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from rnnic.container import MAX_TILE_SIZE, MIN_TILE_SIZE
+from rnnic.errors import OptionError
+from rnnic.model import Model
+from rnnic.parallel import thread_count
+
+__all__ = ["DEFAULT_QUALITY", "EncodeOptions"]
+
+DEFAULT_QUALITY = 90.0
+MAX_ERROR_THRESHOLD = 442.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """Options of :func:`rnnic.encode`; at most one of the four that set the quality.
+
+    Parameters
+    ----------
+    method : str, optional
+        Name of the method; the default is ``"raster"``.
+    quality : float, optional
+        0 … 100; the default is 90 where nothing else sets the quality. Method raster maps it to
+        an error threshold of ``0.4 * (100 - quality)``, so 100 is lossless.
+    error_threshold : float, optional
+        No pixel is further from the original than this Euclidean distance, in 8-bit RGB units;
+        0 … 442, 0 is lossless.
+    target_psnr : float, optional
+        Decibels; the coarsest threshold found that gives at least this PSNR.
+    target_bytes : int, optional
+        The finest threshold found whose file has at most so many bytes.
+    neighbors : str, class or instance, optional
+        Nearest-neighbour search; see :func:`rnnic.search.make_search`.
+    threads : int, optional
+        Tiles coded at once; the default is the number of CPUs, at most 8.
+    tile_size : int, optional
+        Side of a tile in pixels, 16 … 4096; the default is the method's.
+    model : Model or path, optional
+        The default is the one that comes with the package.
+
+    Raises
+    ------
+    OptionError
+        If a value is out of its range or two of them contradict each other.
+    """
+
+    method: str | None = None
+    quality: float | None = None
+    error_threshold: float | None = None
+    target_psnr: float | None = None
+    target_bytes: int | None = None
+    neighbors: Any = "exact"
+    threads: int | None = None
+    tile_size: int | None = None
+    model: Model | str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        goals = {
+            name: getattr(self, name)
+            for name in ("quality", "error_threshold", "target_psnr", "target_bytes")
+            if getattr(self, name) is not None
+        }
+        if len(goals) > 1:
+            raise OptionError(f"{' and '.join(goals)} contradict each other; give only one")
+        _check_range("quality", self.quality, 0, 100)
+        _check_range("error_threshold", self.error_threshold, 0, MAX_ERROR_THRESHOLD)
+        _check_range("target_psnr", self.target_psnr, 0, 1000)
+        if self.target_bytes is not None and self.target_bytes < 1:
+            raise OptionError(f"target_bytes is {self.target_bytes}; it must be at least 1")
+        if self.tile_size is not None and not MIN_TILE_SIZE <= self.tile_size <= MAX_TILE_SIZE:
+            raise OptionError(
+                f"tile_size is {self.tile_size}; it must be {MIN_TILE_SIZE} … {MAX_TILE_SIZE}"
+            )
+        thread_count(self.threads)
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise OptionError(f"{name} is {value}; it must be a number from {low} to {high}")

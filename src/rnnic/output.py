@@ -1,0 +1,157 @@
+"""Output that appears under its name whole or not at all."""
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from rnnic.errors import RnnicError
+
+__all__ = ["STANDARD", "OutputExistsError", "atomic_output", "check_output"]
+
+PathLike = str | os.PathLike[str]
+
+STANDARD = "-"
+"""The name that means standard input or output."""
+_TEMPORARY = ".rnnic-"
+
+
+class OutputExistsError(RnnicError, FileExistsError):
+    """The output is there already and is not to be replaced."""
+
+
+def check_output(path: PathLike, *, overwrite: bool = False) -> None:
+    """Check, before any work is done, that an output could be written.
+
+    Raises
+    ------
+    OutputExistsError
+        If it exists and is not to be replaced.
+    RnnicError
+        If it is a folder, or its folder does not exist or cannot be written to.
+    """
+    if os.fspath(path) == STANDARD:
+        return
+    final = Path(os.path.realpath(path))
+    if final.is_dir():
+        raise RnnicError(f"{path}: is a folder; name a file in it")
+    if final.exists():
+        if _is_special(final):
+            return
+        if not overwrite:
+            raise _exists(path)
+    if not final.parent.is_dir():
+        raise RnnicError(f"{path}: there is no folder {final.parent}; make it first")
+    if not os.access(final.parent, os.W_OK):
+        raise RnnicError(f"{path}: no permission to write into the folder {final.parent}")
+
+
+def _exists(path: PathLike) -> OutputExistsError:
+    return OutputExistsError(f"{path}: exists already; choose another name or --overwrite")
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether the path is a device or a pipe, which must not be replaced by a file."""
+    return not stat.S_ISREG(path.stat().st_mode)
+
+
+@contextlib.contextmanager
+def atomic_output(path: PathLike, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only once it is complete.
+
+    What is written goes to a temporary file in the same folder, which takes the final name when the
+    block ends, and is removed when it ends by an error or an interrupt. Through a symbolic link the
+    file it leads to is replaced. Devices and pipes are written to directly, once all is there.
+
+    Parameters
+    ----------
+    path : path
+        ``-`` is standard output.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Yields
+    ------
+    binary file
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists, or came to exist meanwhile, and is not to be replaced.
+    RnnicError
+        If the path is a folder, or its folder is missing or cannot be written to.
+    OSError
+        If writing fails, for example as the disk is full; it names the file.
+    """
+    check_output(path, overwrite=overwrite)
+    final = Path(os.path.realpath(path))
+    try:
+        if os.fspath(path) == STANDARD or (final.exists() and _is_special(final)):
+            buffer = io.BytesIO()
+            yield buffer
+            _write_directly(path, buffer)
+        else:
+            yield from _replaced_file(final, overwrite, path)
+    except OSError as error:
+        own = error.filename is None or Path(error.filename).name.startswith(_TEMPORARY)
+        if error.errno is None or not own:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _write_directly(path: PathLike, buffer: io.BytesIO) -> None:
+    if os.fspath(path) == STANDARD:
+        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.flush()
+        return
+    with Path(path).open("wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def _replaced_file(final: Path, overwrite: bool, path: PathLike) -> Iterator[BinaryIO]:
+    """Yield a temporary file; give it the final name, or remove it."""
+    temporary = final.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            with contextlib.suppress(OSError):
+                shutil.copymode(final, temporary)
+            temporary.replace(final)
+        else:
+            _rename_new(temporary, final, path)
+        _sync_folder(final.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rename_new(temporary: Path, final: Path, path: PathLike) -> None:
+    """Give the file its final name, which must not be in use."""
+    try:
+        # Unlike a rename, a second link never replaces a file that another program made meanwhile.
+        os.link(temporary, final)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        temporary.replace(final)  # a file system without links
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power failure, where the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,106 @@
+"""Training a model from a folder of photos."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from rnnic.errors import RnnicError
+from rnnic.model import Model
+from rnnic.raster.model import SECTION
+from rnnic.raster.training import RasterSettings, train
+
+__all__ = ["PhotoFolder", "train_model"]
+
+Pixels = npt.NDArray[np.uint8]
+Progress = Callable[[float, str], None]
+
+
+class PhotoFolder:
+    """The photos of a folder tree, by number, one at a time in memory.
+
+    They are ordered by their paths below the folder, so that every machine numbers them alike.
+
+    Parameters
+    ----------
+    folder : Path
+        Files in it, at any depth, whose suffix is that of an image are looked at.
+    warn : callable
+        Receives a line for each file that cannot be used.
+
+    Raises
+    ------
+    RnnicError
+        If there is no usable photo.
+    OSError
+        If the folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        if not folder.is_dir():
+            raise RnnicError(f"{folder}: is not a folder")
+        self._warn = warn
+        suffixes = set(Image.registered_extensions())
+        found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+        ordered = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        self.paths = [path for path in ordered if path.is_file() and self._opens(path)]
+        if not self.paths:
+            raise RnnicError(f"{folder}: no photo that can be read is in it")
+
+    def _opens(self, path: Path) -> bool:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(path):
+                    return True
+        except Exception as error:  # noqa: BLE001  Pillow's readers raise anything
+            self._warn(f"{path}: left out: {error}")
+            return False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Pixels:
+        """Return a photo as uint8 (H, W, 3); a damaged one as a single grey pixel."""
+        path = self.paths[index]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(path) as image:
+                    return np.array(image.convert("RGB"), np.uint8)
+        except Exception as error:  # noqa: BLE001  Pillow's readers raise anything
+            # After hours of training one damaged file of many is no reason to stop.
+            self._warn(f"{path}: left out: {error}")
+            return np.full((1, 1, 3), 128, np.uint8)
+
+
+def train_model(
+    photos: PhotoFolder,
+    settings: RasterSettings,
+    source: str,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a model.
+
+    Parameters
+    ----------
+    photos : PhotoFolder
+        The photos.
+    settings : RasterSettings
+        Same settings and photos give the same model.
+    source : str
+        Says in the model where the photos are from.
+    progress : callable, optional
+        Receives the fraction done and what is being done.
+    """
+    section = train(photos.load, len(photos), settings, progress).to_bytes()
+    information = {
+        "photos": len(photos),
+        "source": source,
+        "raster": dataclasses.asdict(settings),
+    }
+    return Model({SECTION: section}, information)

@@ -1,0 +1,319 @@
+"""A decoder that reads like SPEC.md: plain Python, obvious, slow. The oracle of every fast path.
+
+It shares no code with the rest of the package but the classes of errors, so that a mistake is made
+twice or found.
+"""
+
+import hashlib
+import struct
+import zlib
+from typing import Any
+
+from rnnic.errors import (
+    ChecksumError,
+    FormatError,
+    LimitError,
+    ModelMissingError,
+    TruncatedError,
+)
+
+__all__ = ["decode"]
+
+Rows = list[list[list[int]]]
+Table = dict[tuple[int, int], int]
+
+
+def decode(data: bytes, model: bytes, max_pixels: int = 2**28) -> Rows:
+    """Decode a file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file (SPEC.md 2).
+    model : bytes
+        A model file (SPEC.md 3).
+    max_pixels : int
+        Limit of width times height.
+
+    Returns
+    -------
+    list of list of list of int
+        Rows of pixels of samples.
+    """
+    header, payloads = read_container(data, max_pixels)
+    if header["method"] != 0:
+        raise FormatError(f"method {header['method']} is not known")
+    threshold_and_scale = header["parameters"]
+    if len(threshold_and_scale) != 4:
+        raise FormatError("method raster has 4 parameter bytes")
+    _, scale = struct.unpack("<HH", threshold_and_scale)
+    if not 256 <= scale <= 32768:
+        raise FormatError("scale out of range")
+    part = read_model(model, header["model_id"])[header["channels"]]
+    size, width, height = header["tile_size"], header["width"], header["height"]
+    image: Rows = [[[] for _ in range(width)] for _ in range(height)]
+    places = [(x, y) for y in range(0, height, size) for x in range(0, width, size)]
+    for (x0, y0), payload in zip(places, payloads, strict=True):
+        w, h = min(size, width - x0), min(size, height - y0)
+        tile = decode_tile(payload, w, h, part, scale)
+        for y in range(h):
+            image[y0 + y][x0 : x0 + w] = tile[y]
+    return image
+
+
+# Section 2: container
+
+
+def read_chunks(data: bytes, signature: bytes) -> list[tuple[str, bytes, int]]:
+    """Return type, payload and end of each chunk (2, 2.1)."""
+    if data[:8] != signature:
+        if signature.startswith(data[:8]):
+            raise TruncatedError("ends within the signature")
+        raise FormatError("wrong signature")
+    chunks = []
+    offset = 8
+    kind = ""
+    while kind != "DONE":
+        if len(data) < offset + 12:
+            raise TruncatedError("ends before DONE")
+        raw, length = struct.unpack_from("<4sI", data, offset)
+        if not (raw.isalnum() and raw[:1].isalpha()):
+            raise FormatError("not a chunk type")
+        if len(data) < offset + 12 + length:
+            raise TruncatedError("ends within a chunk")
+        payload = data[offset + 8 : offset + 8 + length]
+        (crc,) = struct.unpack_from("<I", data, offset + 8 + length)
+        if crc != zlib.crc32(raw + payload):
+            raise ChecksumError("damaged chunk")
+        offset += 12 + length
+        kind = raw.decode("ascii")
+        chunks.append((kind, payload, offset))
+    return chunks
+
+
+def read_container(data: bytes, max_pixels: int) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the header's fields and the tiles' payloads (2.2 to 2.4)."""
+    chunks = read_chunks(data, b"\x8aRNNIC\r\n")
+    if chunks[0][0] != "HEAD":
+        raise FormatError("HEAD is not first")
+    header = read_header(chunks[0][1], max_pixels)
+    position = 1
+    while chunks[position][0] != "TIDX":
+        if chunks[position][0][0].isupper():
+            raise FormatError("unknown critical chunk, or no TIDX")
+        position += 1
+    columns = -(-header["width"] // header["tile_size"])
+    rows = -(-header["height"] // header["tile_size"])
+    index = chunks[position][1]
+    if len(index) != 4 * columns * rows:
+        raise FormatError("wrong length of TIDX")
+    lengths = struct.unpack(f"<{columns * rows}I", index)
+    kinds = [kind for kind, _, _ in chunks[position + 1 :]]
+    if kinds != ["TILE"] * (columns * rows) + ["DONE"]:
+        raise FormatError("not the tiles and DONE after TIDX")
+    payloads = [payload for _, payload, _ in chunks[position + 1 : -1]]
+    if list(lengths) != [len(payload) for payload in payloads]:
+        raise FormatError("tile lengths that differ from TIDX")
+    return header, payloads
+
+
+def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
+    """Return the fields of HEAD (2.2)."""
+    if payload[:1] != b"\x01":
+        raise FormatError("unknown version")
+    if len(payload) < 33 or len(payload) != 33 + payload[32]:
+        raise FormatError("wrong length of HEAD")
+    names = ("version", "method", "channels", "bit_depth", "width", "height", "tile_size")
+    header: dict[str, Any] = dict(
+        zip(names, struct.unpack_from("<BBBBIII", payload, 0), strict=True)
+    )
+    header["model_id"] = payload[16:32]
+    header["parameters"] = payload[33:]
+    if header["channels"] not in (1, 3) or header["bit_depth"] != 8:
+        raise FormatError("unknown pixel format")
+    for name, low, high in (
+        ("width", 1, 2**24),
+        ("height", 1, 2**24),
+        ("tile_size", 16, 4096),
+    ):
+        if not low <= header[name] <= high:
+            raise LimitError(f"{name} out of range")
+    tiles = -(-header["width"] // header["tile_size"]) * -(-header["height"] // header["tile_size"])
+    if tiles > 2**20 or header["width"] * header["height"] > max_pixels:
+        raise LimitError("too many tiles or pixels")
+    return header
+
+
+# Section 3 and 4.2: model
+
+
+def read_model(data: bytes, model_id: bytes) -> dict[int, dict[str, Any]]:
+    """Return the parts of the section RAST by their number of channels."""
+    for kind, payload, _ in read_chunks(data, b"\x8aRNNMD\r\n"):
+        if kind == "RAST" and hashlib.sha256(b"RAST" + payload).digest()[:16] == model_id:
+            grey, offset = read_part(payload, 0)
+            rgb, _ = read_part(payload, offset)
+            return {1: grey, 3: rgb}
+    raise ModelMissingError(f"model {model_id.hex()} is not at hand")
+
+
+def read_part(data: bytes, offset: int) -> tuple[dict[str, Any], int]:
+    """Return a part that begins at `offset`, and where it ends."""
+    c, classes = data[offset], data[offset + 1]
+    weight = list(data[offset + 2 : offset + 9])
+    offset += 9
+    boundary = list(struct.unpack_from(f"<{classes - 1}H", data, offset))
+    offset += 2 * (classes - 1)
+    sizes = struct.unpack_from("<4H", data, offset)
+    offset += 8
+    palettes = []
+    for count, pixels, code in zip(sizes, (4, 2, 1, 1), "bbhh", strict=True):
+        entries = []
+        layout = struct.Struct(f"<{pixels * c}{code}")
+        for _ in range(count):
+            entries.append(list(layout.unpack_from(data, offset)))
+            offset += layout.size
+        palettes.append(entries)
+    symbols = sizes[0] + sizes[1] + sizes[2] + 2
+    tables: dict[str, list[Table]] = {}
+    kinds = [("main", classes, symbols), ("large", 1, sizes[3]), ("first", classes, 256)]
+    if c > 1:
+        kinds.append(("others", classes, 256))
+    for name, count, alphabet in kinds:
+        tables[name] = []
+        for _ in range(count):
+            size = -(-5 * alphabet // 8)
+            tables[name].append(read_table(data[offset : offset + size], alphabet))
+            offset += size
+    part = {
+        "channels": c,
+        "weight": weight,
+        "boundary": boundary,
+        "palettes": palettes,
+        "tables": tables,
+    }
+    return part, offset
+
+
+def read_table(packed: bytes, alphabet: int) -> Table:
+    """Return a canonical code as a map from (length, code) to symbol."""
+    bits = "".join(f"{byte:08b}" for byte in packed)
+    lengths = [int(bits[5 * i : 5 * i + 5], 2) for i in range(alphabet)]
+    table: Table = {}
+    code = 0
+    before = 0
+    for length, symbol in sorted((length, symbol) for symbol, length in enumerate(lengths)):
+        if not 1 <= length <= 20:
+            raise FormatError("code length out of range")
+        if table:
+            code = (code + 1) << (length - before)
+        before = length
+        table[length, code] = symbol
+    if code != (1 << before) - 1:
+        raise FormatError("incomplete code")
+    return table
+
+
+# Section 4.3 and 4.4: pixels
+
+
+class Bits:
+    """The bits of a payload, most significant first; past the end all are zero."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.position = 0
+
+    def symbol(self, table: Table) -> int:
+        """Return the next symbol."""
+        length = code = 0
+        while (length, code) not in table or length == 0:
+            byte = self.position >> 3
+            value = self.payload[byte] if byte < len(self.payload) else 0
+            code = code << 1 | value >> (7 - (self.position & 7)) & 1
+            length += 1
+            self.position += 1
+        return table[length, code]
+
+
+def clip(value: int, low: int, high: int) -> int:
+    """Return the nearest value in low … high."""
+    return max(low, min(value, high))
+
+
+def entry_pixels(
+    entry: list[int], c: int, scale: int
+) -> list[tuple[list[int], int]]:
+    """Return the differences and the magnitude of each pixel of an entry (4.3)."""
+    pixels = []
+    for start in range(0, len(entry), c):
+        values = entry[start : start + c]
+        differences = [clip((v * scale + 2048) >> 12, -255, 255) for v in values]
+        pixels.append((differences, min(255, 3 // c * sum(map(abs, values)) >> 2)))
+    return pixels
+
+
+def decode_tile(
+    payload: bytes, width: int, height: int, part: dict[str, Any], scale: int
+) -> Rows:
+    """Decode a tile (4.4)."""
+    c = part["channels"]
+    four, two, small, large = part["palettes"]
+    tables = part["tables"]
+    bits = Bits(payload)
+    rows: Rows = []
+    magnitudes: dict[tuple[int, int], int] = {}
+
+    def m(y: int, x: int) -> int:
+        return magnitudes.get((y, x), 8)
+
+    def prediction(y: int, x: int, i: int) -> int:
+        if x > 0 and y > 0:
+            return (rows[y][x - 1][i] + rows[y - 1][x][i] + 1) >> 1
+        if x > 0:
+            return rows[y][x - 1][i]
+        return rows[y - 1][x][i] if y > 0 else 128
+
+    for y in range(height):
+        rows.append([])
+        x = 0
+        while x < width:
+            neighbours = (
+                (y, x - 1), (y, x - 2),
+                (y - 1, x - 1), (y - 1, x), (y - 1, x + 1), (y - 1, x + 2), (y - 1, x + 3),
+            )  # fmt: skip
+            activity = sum(
+                weight * m(*place) for weight, place in zip(part["weight"], neighbours, strict=True)
+            )
+            k = sum(boundary <= activity for boundary in part["boundary"])
+            symbol = bits.symbol(tables["main"][k])
+            entries = four + two + small
+            if symbol <= len(entries):
+                if symbol < len(entries):
+                    entry = entries[symbol]
+                else:
+                    entry = large[bits.symbol(tables["large"][0])]
+                pixels = entry_pixels(entry, c, scale)
+                if x + len(pixels) > width:
+                    raise FormatError("a string beyond the end of its row")
+                for differences, magnitude in pixels:
+                    rows[y].append(
+                        [clip(prediction(y, x, i) + differences[i], 0, 255) for i in range(c)]
+                    )
+                    magnitudes[y, x] = magnitude
+                    x += 1
+            else:
+                g = 1 if c == 3 else 0
+                e = {g: bits.symbol(tables["first"][k])}
+                for i in range(c):
+                    if i != g:
+                        e[i] = (bits.symbol(tables["others"][k]) + e[g]) % 256
+                rows[y].append([(prediction(y, x, i) + e[i]) % 256 for i in range(c)])
+                total = sum(abs(f - 256 if f > 127 else f) for f in e.values())
+                magnitudes[y, x] = min(255, 3 // c * total * 1024 // scale)
+                x += 1
+        if bits.position > 8 * len(payload):
+            raise TruncatedError("the tile ends too early")
+    if bits.position <= 8 * len(payload) - 8:
+        raise FormatError("bytes after the last symbol")
+    return rows

@@ -1,0 +1,115 @@
+"""Meeting a PSNR or a size with few encodes: a search over the one number that sets the quality."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+__all__ = ["Found", "Search"]
+
+Result = TypeVar("Result")
+_MAX_TRIALS = 16
+_STEP = math.log(3.0)
+_FIRST = 4.0
+
+
+class _Trial(NamedTuple):
+    place: float
+    excess: float
+
+
+@dataclass(frozen=True)
+class Found(Generic[Result]):
+    """The outcome of a search.
+
+    ``result`` is the best one that meets the target, None where none was found; ``reached`` is then
+    the greatest excess seen, below 0.
+    """
+
+    result: Result | None
+    reached: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the control whose result meets a target and goes hardly beyond it.
+
+    The excess is taken as monotone in the control and nearly linear in its logarithm: a secant,
+    kept inside the bracket, needs four to six encodes.
+
+    Parameters
+    ----------
+    span : tuple of float
+        Least and greatest control, not negative.
+    resolution : float
+        Controls closer than this give the same result.
+    tolerance : float
+        An excess of 0 … `tolerance` ends the search.
+    finer_is_more : bool
+        Whether a smaller control has a greater excess (as with a PSNR) or a smaller one (a size).
+    """
+
+    span: tuple[float, float]
+    resolution: float
+    tolerance: float
+    finer_is_more: bool
+
+    def run(
+        self, encode: Callable[[float], Result], excess: Callable[[Result], float]
+    ) -> Found[Result]:
+        """Search.
+
+        Parameters
+        ----------
+        encode : callable
+            Makes a result of a control.
+        excess : callable
+            How far a result goes beyond the target; it meets it from 0 on.
+        """
+        good: _Trial | None = None
+        bad: _Trial | None = None
+        best: Result | None = None
+        place: float | None = self._place(min(max(_FIRST, self.span[0]), self.span[1]))
+        for _ in range(_MAX_TRIALS):
+            if place is None:
+                break
+            result = encode(self._control(place))
+            trial = _Trial(place, excess(result))
+            if trial.excess >= 0:
+                good, best = trial, result
+                if trial.excess <= self.tolerance:
+                    break
+            else:
+                bad = trial
+            place = self._next(good, bad)
+        return Found(best, good.excess if good else bad.excess if bad else -math.inf)
+
+    def _place(self, control: float) -> float:
+        return math.log(control + self.resolution)
+
+    def _control(self, place: float) -> float:
+        control = math.exp(place) - self.resolution
+        return min(max(control, self.span[0]), self.span[1])
+
+    def _next(self, good: _Trial | None, bad: _Trial | None) -> float | None:
+        """Return the next place to try, None where no better one is left."""
+        if good is None or bad is None:
+            known = good or bad
+            assert known is not None
+            upwards = self.finer_is_more == (known is good)
+            end = self._place(self.span[1] if upwards else self.span[0])
+            if abs(self._control(end) - self._control(known.place)) < self.resolution:
+                return None
+            return min(known.place + _STEP, end) if upwards else max(known.place - _STEP, end)
+        if abs(self._control(good.place) - self._control(bad.place)) <= self.resolution:
+            return None
+        share = 0.5
+        if math.isfinite(good.excess):
+            aim = self.tolerance / 2
+            share = (good.excess - aim) / (good.excess - bad.excess)
+        place = good.place + min(max(share, 0.05), 0.95) * (bad.place - good.place)
+        if abs(self._control(place) - self._control(good.place)) < self.resolution:
+            upwards = bad.place > good.place
+            step = self.resolution if upwards else -self.resolution
+            place = self._place(self._control(good.place) + step)
+        return place
