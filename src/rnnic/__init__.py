@@ -55,7 +55,16 @@ __all__ = [
 
 # NumPy and Numba take most of a start's time: what needs them is imported when it is asked for.
 _HOMES = {
-    "rnnic.api": ("Encoded", "FileInfo", "decode", "encode", "encode_image", "info", "read", "write"),
+    "rnnic.api": (
+        "Encoded",
+        "FileInfo",
+        "decode",
+        "encode",
+        "encode_image",
+        "info",
+        "read",
+        "write",
+    ),
     "rnnic.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "rnnic.metadata": ("Metadata",),
     "rnnic.model": ("Model", "default_model"),

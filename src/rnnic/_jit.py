@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
 __all__ = ["cache_folder", "inlined", "jit"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 _KEPT_SECONDS = 60 * 24 * 3600
 
 
@@ -68,23 +67,23 @@ def _forget_old(kernels: Path) -> None:
 _FOLDER = _kernel_folder()
 
 
-def _compiled(function: Function, **options: str) -> Function:
+def _compiled(function: Callable[..., Any], **options: str) -> Any:
     if _FOLDER is None:
-        return numba.njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, **options)(function)
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_FOLDER)
     try:
-        return numba.njit(nogil=True, cache=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True, **options)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
-def jit(function: Function) -> Function:
+def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel."""
     return _compiled(function)
 
 
-def inlined(function: Function) -> Function:
+def inlined(function: Callable[..., Any]) -> Any:
     """Compile a part of kernels into each of them.
 
     For what an inner loop calls with arrays: a call of its own would copy their descriptions and

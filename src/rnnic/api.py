@@ -216,7 +216,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         goal = psnr_goal
         search = Search(span, _RESOLUTION, _PSNR_TOLERANCE, finer_is_more=True)
         found = search.run(
-            attempt, lambda e: psnr(e.reconstruction.reshape(encoder.pixels.shape), encoder.pixels) - goal
+            attempt,
+            lambda e: psnr(e.reconstruction.reshape(encoder.pixels.shape), encoder.pixels) - goal,
         )
         if found.result is None:
             raise OptionError(f"no setting gives {goal} dB; the most is {goal + found.reached:.2f}")
@@ -232,15 +233,11 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
 
     found = search.run(attempt, excess)
     if found.result is None:
-        raise OptionError(
-            f"no setting gives {limit} bytes; the smallest file has {min(sizes)}"
-        )
+        raise OptionError(f"no setting gives {limit} bytes; the smallest file has {min(sizes)}")
     return found.result
 
 
-def _checked_region(
-    region: Sequence[int] | None, header: Header
-) -> tuple[int, int, int, int]:
+def _checked_region(region: Sequence[int] | None, header: Header) -> tuple[int, int, int, int]:
     """Return the region x, y, width, height; the whole image where none is asked for."""
     if region is None:
         return 0, 0, header.width, header.height

@@ -1,6 +1,6 @@
 """Pictures of what a file and a model hold, drawn with NumPy and Pillow alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ _PANEL = 560
 _DETAIL = 80
 _MARGIN = 16
 _TITLE = 30
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +74,19 @@ def collect_traces(
 
 def hash_colours(coded: CodedData) -> Pixels:
     """Return a colour for each pixel (H, W, 3), the same for the same entry; literals are black."""
-    value = coded.entries.astype(np.uint32) * np.uint32(8) + coded.labels
-    # The finalizer of MurmurHash3 (Appleby, public domain) sends neighbouring indices far apart.
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        value = (value ^ (value >> np.uint32(shift))) * np.uint32(factor)
-    value ^= value >> np.uint32(16)
-    colours = np.stack([value >> np.uint32(shift) & np.uint32(255) for shift in (0, 8, 16)], axis=2)
-    colours = (56 + colours * 199 // 255).astype(np.uint8)
-    colours[coded.entries < 0] = 0
+    colours = np.empty((*coded.labels.shape, 3), np.uint8)
+    for y in range(0, len(colours), _ROWS_AT_ONCE):
+        rows = np.s_[y : y + _ROWS_AT_ONCE]
+        entries = coded.entries[rows]
+        value = entries.astype(np.uint32) * np.uint32(8) + coded.labels[rows]
+        # The finalizer of MurmurHash3 (Appleby, public domain) sends neighbours far apart.
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            value = (value ^ (value >> np.uint32(shift))) * np.uint32(factor)
+        value ^= value >> np.uint32(16)
+        for channel in range(3):
+            part = value >> np.uint32(8 * channel) & np.uint32(255)
+            colours[rows][:, :, channel] = 56 + part * np.uint32(199) // np.uint32(255)
+        colours[rows][entries < 0] = 0
     return colours
 
 
@@ -97,15 +103,17 @@ def _as_rgb(pixels: Pixels) -> Image.Image:
 
 def _fitted(picture: Image.Image, side: int, smooth: bool) -> Image.Image:
     """Return the picture scaled so that its longer side is `side`, a whole factor if enlarged."""
-    longest = max(picture.size)
+    size = _fitted_size(*picture.size, side)
+    if size[0] >= picture.width:
+        return picture.resize(size, Image.Resampling.NEAREST)
+    return picture.resize(size, Image.Resampling.LANCZOS if smooth else Image.Resampling.BOX)
+
+
+def _fitted_size(width: int, height: int, side: int) -> tuple[int, int]:
+    longest = max(width, height)
     if longest <= side:
-        factor = side // longest
-        return picture.resize(
-            (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-        )
-    width, height = (max(1, round(n * side / longest)) for n in picture.size)
-    kernel = Image.Resampling.LANCZOS if smooth else Image.Resampling.BOX
-    return picture.resize((width, height), kernel)
+        return width * (side // longest), height * (side // longest)
+    return max(1, round(width * side / longest)), max(1, round(height * side / longest))
 
 
 def _busiest_window(coded: CodedData, side: int) -> tuple[int, int]:
@@ -137,16 +145,16 @@ def coded_data_picture(
     caption : str
         One line above all.
     """
-    labels = _LABEL_COLOURS[coded.labels % len(_LABEL_COLOURS)]
-    panels = [
-        ("original", _as_rgb(original), True),
-        ("reconstruction", _as_rgb(reconstruction), True),
-        ("code of each pixel", _as_rgb(labels), False),
-        ("palette entry (a colour each, literals black)", _as_rgb(hash_colours(coded)), False),
+    # Made one after the other, for each is as large as the image.
+    panels: list[tuple[str, Callable[[], Pixels], bool]] = [
+        ("original", lambda: original, True),
+        ("reconstruction", lambda: reconstruction, True),
+        ("code of each pixel", lambda: _LABEL_COLOURS[coded.labels % len(_LABEL_COLOURS)], False),
+        ("palette entry (a colour each, literals black)", lambda: hash_colours(coded), False),
     ]
     side = min(_DETAIL, *coded.labels.shape)
     x, y = _busiest_window(coded, side)
-    height = max(_fitted(picture, _PANEL, smooth).height for _, picture, smooth in panels)
+    height = _fitted_size(coded.labels.shape[1], coded.labels.shape[0], _PANEL)[1]
     step = _PANEL + _MARGIN
     legend = 2 * _TITLE
     canvas = Image.new(
@@ -159,7 +167,8 @@ def coded_data_picture(
     top = _TITLE + _MARGIN
     lower = top + _TITLE + height + _MARGIN
     draw.text((_MARGIN, lower), f"detail, {side} x {side} pixels at {x}, {y}", _INK, _font(17))
-    for index, (title, picture, smooth) in enumerate(panels):
+    for index, (title, make, smooth) in enumerate(panels):
+        picture = _as_rgb(make())
         left = _MARGIN + index * step
         draw.text((left, top), title, _INK, _font(17))
         whole = _fitted(picture, _PANEL, smooth)
@@ -217,10 +226,11 @@ def _scatter(points: npt.NDArray[np.float64], names: tuple[str, str], side: int)
     places = middle + points[inside] / reach * (middle - 40)
     for x, y in places.tolist():
         draw.ellipse([x - 1.5, side - y - 1.5, x + 1.5, side - y + 1.5], fill=(38, 70, 140))
-    across, up = (f"{name} ±{end:g}" for name, end in zip(names, reach.tolist(), strict=True))
+    axes = zip(("across", "up"), names, reach.tolist(), strict=True)
+    text = ", ".join(f"{way}: {name} ±{end:g}" for way, name, end in axes if name)
     outside = int((~inside).sum())
     beyond = f"; {outside} beyond" if outside else ""
-    draw.text((8, 6), f"across: {across}, up: {up} units{beyond}", (110, 60, 0), _font(15))
+    draw.text((8, 6), f"{text} units{beyond}", (110, 60, 0), _font(15))
     return canvas
 
 
@@ -233,7 +243,7 @@ def _axes(
     if luma.shape[1] > 1:
         return luma[:, [0, -1]], ("luma of the first pixel", "luma of the last pixel")
     if channels == 1:
-        return np.concatenate([luma, np.zeros_like(luma)], axis=1), ("difference", "nothing")
+        return np.concatenate([luma, np.zeros_like(luma)], axis=1), ("difference", "")
     chroma = values[:, 0, 0] - values[:, 0, 2]
     return np.stack([luma[:, 0], chroma], axis=1), ("luma", "red minus blue")
 

@@ -153,14 +153,13 @@ def load_image(source: PathLike | BinaryIO) -> LoadedImage:
         ) from error
     except UnidentifiedImageError as error:
         raise RnnicError(f"{name}: not an image of a known format, or damaged") from error
-    except RnnicError:
+    except (RnnicError, MemoryError):
         raise
     except OSError as error:
         if error.errno is not None:
             raise
         raise RnnicError(f"{name}: damaged image: {error}") from error
-    except (SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError) as error:
-        # What Pillow's readers raise on damaged files is not limited to what they promise.
+    except Exception as error:  # what Pillow's readers raise on damaged files knows no limits
         raise RnnicError(f"{name}: damaged image: {error}") from error
 
 

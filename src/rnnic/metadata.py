@@ -14,12 +14,12 @@ MAX_KEY_BYTES = 79
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata of an image; nothing in it changes how pixels are decoded.
+    r"""Metadata of an image; nothing in it changes how pixels are decoded.
 
     Parameters
     ----------
     exif : bytes, optional
-        A TIFF structure, without a leading ``Exif\\0\\0``.
+        A TIFF structure, without a leading ``Exif\0\0``.
     icc : bytes, optional
         An ICC profile.
     xmp : bytes, optional

@@ -107,7 +107,7 @@ class Model:
 def _parse_info(payload: bytes) -> dict[str, Any]:
     try:
         info = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError("the model's META chunk is not JSON") from error
     if not isinstance(info, dict):
         raise FormatError("the model's META chunk is not a JSON object")

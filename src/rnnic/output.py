@@ -103,7 +103,8 @@ def atomic_output(path: PathLike, overwrite: bool = False) -> Iterator[BinaryIO]
         own = error.filename is None or Path(error.filename).name.startswith(_TEMPORARY)
         if error.errno is None or not own:
             raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        name = "standard output" if os.fspath(path) == STANDARD else os.fspath(path)
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 def _write_directly(path: PathLike, buffer: io.BytesIO) -> None:

@@ -241,9 +241,7 @@ def clip(value: int, low: int, high: int) -> int:
     return max(low, min(value, high))
 
 
-def entry_pixels(
-    entry: list[int], c: int, scale: int
-) -> list[tuple[list[int], int]]:
+def entry_pixels(entry: list[int], c: int, scale: int) -> list[tuple[list[int], int]]:
     """Return the differences and the magnitude of each pixel of an entry (4.3)."""
     pixels = []
     for start in range(0, len(entry), c):
@@ -253,9 +251,7 @@ def entry_pixels(
     return pixels
 
 
-def decode_tile(
-    payload: bytes, width: int, height: int, part: dict[str, Any], scale: int
-) -> Rows:
+def decode_tile(payload: bytes, width: int, height: int, part: dict[str, Any], scale: int) -> Rows:
     """Decode a tile (4.4)."""
     c = part["channels"]
     four, two, small, large = part["palettes"]

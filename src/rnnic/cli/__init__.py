@@ -3,6 +3,7 @@
 Only click is imported when a command line is read: what a command needs, it imports when it runs.
 """
 
+import logging
 import signal
 import sys
 from typing import Any, NoReturn
@@ -90,4 +91,6 @@ def main() -> None:
     """Run the command line."""
     # An exception lets outputs in the making be removed, as an interrupt from the keyboard does.
     signal.signal(signal.SIGTERM, _terminate)
+    # Pillow logs what it finds in damaged files; the error that follows says enough.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     command_line(prog_name="rnnic")

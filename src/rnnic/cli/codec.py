@@ -11,6 +11,7 @@ from rnnic.cli.common import (
     max_pixels_option,
     model_option,
     naming,
+    neighbors_option,
     overwrite_option,
     progress_bar,
     region_of,
@@ -52,12 +53,7 @@ def _chosen(metadata: "Metadata", kinds: str) -> "Metadata":
     help="No pixel is further off, in 8-bit RGB units; 0: lossless.",
 )
 @click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
-@click.option(
-    "--neighbors",
-    default="exact",
-    metavar="NAME",
-    help="Nearest-neighbour search. [default: exact]",
-)
+@neighbors_option
 @click.option("--tile-size", type=int, metavar="N", help="Side of a tile, 16 to 4096 pixels.")
 @threads_option
 @model_option

@@ -16,6 +16,7 @@ __all__ = [
     "max_pixels_option",
     "model_option",
     "naming",
+    "neighbors_option",
     "overwrite_option",
     "progress_bar",
     "region_of",
@@ -53,6 +54,13 @@ threads_option = click.option(
 )
 model_option = click.option(
     "--model", type=click.Path(), metavar="FILE", help="Model file.  [default: the one shipped]"
+)
+neighbors_option = click.option(
+    "--neighbors",
+    default="exact",
+    show_default=True,
+    metavar="NAME",
+    help="Search for neighbours: exact, ckdtree, faiss, annoy, hnswlib or voyager.",
 )
 max_pixels_option = click.option(
     "--max-pixels", type=int, metavar="N", help="Refuse larger images.  [default: 268435456]"
@@ -99,7 +107,7 @@ def compile_notice(quiet: bool = False) -> Iterator[None]:
 
     lock = threading.Lock()
 
-    class Notice(event.Listener):
+    class Notice(event.Listener):  # type: ignore[misc]  # Numba has no types
         told = False
 
         def on_start(self, event: Any) -> None:

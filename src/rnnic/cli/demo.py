@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from rnnic.cli.common import compile_notice, model_option, naming, progress_bar, threads_option
+from rnnic.cli.common import (
+    compile_notice,
+    model_option,
+    naming,
+    neighbors_option,
+    progress_bar,
+    threads_option,
+)
 
 __all__ = ["demo"]
 
@@ -17,7 +24,7 @@ __all__ = ["demo"]
 @click.option("--quality", type=float, metavar="Q", help="0 to 100, lossless.  [default: 90]")
 @click.option("--psnr", type=float, metavar="DB", help="Least bytes found with this PSNR.")
 @click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
-@click.option("--neighbors", default="exact", metavar="NAME", help="Nearest-neighbour search.")
+@neighbors_option
 @click.option(
     "--folder",
     type=click.Path(),

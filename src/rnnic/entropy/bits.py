@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import inlined, jit
+from rnnic._jit import inlined
 from rnnic.entropy.huffman import LENGTH_BITS, MAX_LENGTH
 
 __all__ = ["put_code", "read_symbol", "words_of"]
@@ -21,7 +21,7 @@ def words_of(data: memoryview) -> npt.NDArray[np.uint32]:
 
 
 @inlined
-def read_symbol(words, primary, limit, offset, ranked, table, ahead, count, position):  # type: ignore[no-untyped-def]
+def read_symbol(words, primary, limit, offset, ranked, table, ahead, count, position):
     """Read the next symbol of table number `table`; past the end all bits are zero.
 
     The four arrays are those of a `DecoderBook`, tables of several.
@@ -53,7 +53,7 @@ def read_symbol(words, primary, limit, offset, ranked, table, ahead, count, posi
 
 
 @inlined
-def put_code(state, out, code, length):  # type: ignore[no-untyped-def]
+def put_code(state, out, code, length):
     """Append a code; ``state`` int64 (3,) is pending bits, their number, bytes written."""
     pending = (state[0] << length) | np.int64(code)
     count = state[1] + length

@@ -220,6 +220,7 @@ def unpack_lengths(data: memoryview, tables: int, symbols: int) -> Lengths:
     raw = np.frombuffer(data, np.uint8).reshape(tables, -1)
     bits = np.unpackbits(raw, axis=1)[:, : symbols * LENGTH_BITS]
     weights = (1 << np.arange(LENGTH_BITS - 1, -1, -1)).astype(np.uint8)
-    lengths = (bits.reshape(tables, symbols, LENGTH_BITS) * weights).sum(axis=2, dtype=np.uint8)
+    digits = bits.reshape(tables, symbols, LENGTH_BITS) * weights
+    lengths: Lengths = digits.sum(axis=2, dtype=np.uint8)
     check_complete(lengths)
     return lengths

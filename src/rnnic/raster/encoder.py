@@ -91,7 +91,10 @@ def _exact_indexes(part: RasterPart, scale: int) -> tuple[ExactIndex, ...]:
     points = palette_points(entry_tables(part, scale), part.channels)
     width = part.channels
     # An empty palette is never searched, but the kernel wants an index of every one.
-    filled = (p if len(p) else np.zeros((1, n * width), np.float32) for p, n in zip(points, STRING_LENGTHS, strict=True))
+    filled = (
+        p if len(p) else np.zeros((1, n * width), np.float32)
+        for p, n in zip(points, STRING_LENGTHS, strict=True)
+    )
     return tuple(build_index(p) for p in filled)
 
 
@@ -206,7 +209,9 @@ def _plan_in_wavefronts(
             )  # fmt: skip
             active = np.concatenate([left[:rejected], active[~fits]])
         literal = int(entries.bases[3]) + 1
-        planning.write_literals(*arrays, plan.symbols, plan.extras, lanes, positions, active, literal)
+        planning.write_literals(
+            *arrays, plan.symbols, plan.extras, lanes, positions, active, literal
+        )
         step += 1
         if progress is not None and step % 64 == 0:
             progress(float((positions - lanes[:, 1]).sum(dtype=np.int64)) / total)

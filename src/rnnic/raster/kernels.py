@@ -31,7 +31,7 @@ PAD_LEFT, PAD_RIGHT = 2, 3
 
 
 @jit
-def activity_above(above, weights, out):  # type: ignore[no-untyped-def]
+def activity_above(above, weights, out):
     """Write the upper row's share of the activity of each pixel.
 
     ``above`` uint8 (w + 5,) are padded magnitudes of the row above, ``out`` int32 (w,).
@@ -47,13 +47,13 @@ def activity_above(above, weights, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def literal_magnitude(total, channels, scale):  # type: ignore[no-untyped-def]
+def literal_magnitude(total, channels, scale):
     """Return the magnitude of a literal whose differences sum up to `total` in absolute value."""
     return min(255, (3 // channels * total * 1024) // scale)
 
 
 @inlined
-def _sample(difference, left, out, y, x, x0, top, c):  # type: ignore[no-untyped-def]
+def _sample(difference, left, out, y, x, x0, top, c):
     """Return a sample, given its difference and the sample to the left."""
     if y > top:
         above = np.int32(out[y - 1, x0 + x, c])
@@ -67,7 +67,7 @@ def _sample(difference, left, out, y, x, x0, top, c):  # type: ignore[no-untyped
 
 
 @jit
-def reconstruct_row(differences, out, y, x0, top, width):  # type: ignore[no-untyped-def]
+def reconstruct_row(differences, out, y, x0, top, width):
     """Add a row's differences to its predictions.
 
     ``differences`` int16 (w * c or more,); ``out`` uint8 (H, W, c) is the image, the row is row `y` of it,
@@ -92,7 +92,7 @@ def reconstruct_row(differences, out, y, x0, top, width):  # type: ignore[no-unt
 
 
 @jit
-def decode_tile(words, bit_count, entries, book, scale, out, box):  # type: ignore[no-untyped-def]
+def decode_tile(words, bit_count, entries, book, scale, out, box):
     """Decode a tile into its place in the image.
 
     Parameters
@@ -121,7 +121,7 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):  # type: igno
     primary, limit, offset, ranked = book
     classes = primary.shape[0] // 3
     entry_differences, entry_magnitudes, entry_pixels, bases, activity_class, weights = entries
-    ahead = count = position = np.int64(0)
+    ahead, count, position = np.int64(0), np.int64(0), np.int64(0)
     differences = np.zeros((width + 3) * channels, np.int16)
     magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
     above = np.zeros(width, np.int32)
@@ -132,16 +132,22 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):  # type: igno
         activity_above(magnitudes[1 - (row & 1)], weights, above)
         x = 0
         while x < width:
-            activity = (
-                above[x] + weights[0] * now[x + 1] + weights[1] * now[x]
-            )
+            activity = above[x] + weights[0] * now[x + 1] + weights[1] * now[x]
             table = activity_class[activity]
             symbol, ahead, count, position = read_symbol(
                 words, primary, limit, offset, ranked, table, ahead, count, position
             )
             if symbol > large_base:
                 e, ahead, count, position = read_symbol(
-                    words, primary, limit, offset, ranked, classes + 1 + table, ahead, count, position
+                    words,
+                    primary,
+                    limit,
+                    offset,
+                    ranked,
+                    classes + 1 + table,
+                    ahead,
+                    count,
+                    position,
                 )
                 f = e - 256 if e > 127 else e
                 total = abs(f)
@@ -149,7 +155,15 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):  # type: igno
                 if channels == 3:
                     for c in (0, 2):
                         f, ahead, count, position = read_symbol(
-                            words, primary, limit, offset, ranked, 2 * classes + 1 + table, ahead, count, position
+                            words,
+                            primary,
+                            limit,
+                            offset,
+                            ranked,
+                            2 * classes + 1 + table,
+                            ahead,
+                            count,
+                            position,
                         )
                         f = (f + e) & 255
                         f = f - 256 if f > 127 else f

@@ -26,7 +26,7 @@ POINT_UNIT = 16
 
 
 @inlined
-def _prediction(rec, y, x, x0, top, c):  # type: ignore[no-untyped-def]
+def _prediction(rec, y, x, x0, top, c):
     if x > x0:
         left = np.int32(rec[y, x - 1, c])
         if y > top:
@@ -38,7 +38,7 @@ def _prediction(rec, y, x, x0, top, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _write_query(pixels, rec, lane, x, count, query):  # type: ignore[no-untyped-def]
+def _write_query(pixels, rec, lane, x, count, query):
     """Write what a string's entry should look like in reconstruction space.
 
     ``query`` float32 (count * c,): each pixel less what it would be predicted as if all the string's
@@ -60,7 +60,7 @@ def _write_query(pixels, rec, lane, x, count, query):  # type: ignore[no-untyped
 
 
 @inlined
-def _try_entry(pixels, rec, lane, x, count, differences, limit):  # type: ignore[no-untyped-def]
+def _try_entry(pixels, rec, lane, x, count, differences, limit):
     """Reconstruct a string from an entry's differences; say if every pixel is within `limit`.
 
     What is left in `rec` where it is not is overwritten before it is read.
@@ -83,7 +83,7 @@ def _try_entry(pixels, rec, lane, x, count, differences, limit):  # type: ignore
 
 
 @inlined
-def _write_literal(pixels, rec, lane, x, symbols, extras, symbol):  # type: ignore[no-untyped-def]
+def _write_literal(pixels, rec, lane, x, symbols, extras, symbol):
     """Code the pixel at `x` of the lane exactly."""
     y, x0, top = lane
     channels = pixels.shape[2]
@@ -101,7 +101,7 @@ def _write_literal(pixels, rec, lane, x, symbols, extras, symbol):  # type: igno
 
 
 @inlined
-def _write_entry(symbols, extras, y, x, palette, index, bases):  # type: ignore[no-untyped-def]
+def _write_entry(symbols, extras, y, x, palette, index, bases):
     """Note in the plan that entry number `index` of a palette codes from (y, x) on."""
     if palette == 3:
         symbols[y, x] = bases[3]
@@ -111,7 +111,7 @@ def _write_entry(symbols, extras, y, x, palette, index, bases):  # type: ignore[
 
 
 @jit
-def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, limits):  # type: ignore[no-untyped-def]
+def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, limits):
     """Plan a tile with the exact search, pixel by pixel.
 
     Parameters
@@ -162,7 +162,7 @@ def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, lim
 
 
 @jit
-def ready_lanes(positions, lanes, ready):  # type: ignore[no-untyped-def]
+def ready_lanes(positions, lanes, ready):
     """List the lanes that can advance by a string of four; return how many there are.
 
     ``positions`` int32 (L,): next column of each lane; ``lanes`` int32 (L, 4): y, x0, top, x1, rows of
@@ -173,16 +173,16 @@ def ready_lanes(positions, lanes, ready):  # type: ignore[no-untyped-def]
         x = positions[number]
         if x >= lanes[number, 3]:
             continue
-        if lanes[number, 0] > lanes[number, 2]:
-            if positions[number - 1] < min(x + 4, lanes[number, 3]):
-                continue
+        below = lanes[number, 0] > lanes[number, 2]
+        if below and positions[number - 1] < min(x + 4, lanes[number, 3]):
+            continue
         ready[count] = number
         count += 1
     return count
 
 
 @jit
-def fill_queries(pixels, rec, lanes, positions, chosen, count, queries):  # type: ignore[no-untyped-def]
+def fill_queries(pixels, rec, lanes, positions, chosen, count, queries):
     """Write the queries of the lanes numbered in ``chosen`` into ``queries`` float32 (N, count * c)."""
     for i in range(chosen.shape[0]):
         lane = lanes[chosen[i]]
@@ -191,8 +191,23 @@ def fill_queries(pixels, rec, lanes, positions, chosen, count, queries):  # type
 
 
 @jit
-def accept_batch(pixels, rec, symbols, extras, lanes, positions, chosen, found, queries, points,  # type: ignore[no-untyped-def]
-                 entries, palette, limit, radius, left):
+def accept_batch(
+    pixels,
+    rec,
+    symbols,
+    extras,
+    lanes,
+    positions,
+    chosen,
+    found,
+    queries,
+    points,
+    entries,
+    palette,
+    limit,
+    radius,
+    left,
+):
     """Take the entries found for a batch of lanes where they are good.
 
     ``found`` int64 (N,) are indices of ``points`` float32 (K, d); ``left`` int32 (N,) receives the lanes
@@ -223,7 +238,7 @@ def accept_batch(pixels, rec, symbols, extras, lanes, positions, chosen, found, 
 
 
 @jit
-def write_literals(pixels, rec, symbols, extras, lanes, positions, chosen, symbol):  # type: ignore[no-untyped-def]
+def write_literals(pixels, rec, symbols, extras, lanes, positions, chosen, symbol):
     """Code the next pixel of each lane numbered in ``chosen`` exactly."""
     for i in range(chosen.shape[0]):
         lane = lanes[chosen[i]]

@@ -5,7 +5,7 @@ windows of the photos with these palettes and counts symbols for the Huffman cod
 shares of all photos, whose number changes neither the memory nor, much, the time needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -187,13 +187,13 @@ def _make_palettes(
     entries = _to_entries(singles, 1, 32767)
     palettes += [entries[: own.sizes[2]], entries[own.sizes[2] :]]
     if min(map(len, palettes[2:])) < 2:
-        raise OptionError("too few photos, or too plain ones: the palettes of single pixels are empty")
+        raise OptionError(
+            "too few photos, or too plain ones: the palettes of single pixels are empty"
+        )
     return palettes
 
 
-def _to_entries(
-    points: npt.NDArray[np.float64], length: int, limit: int
-) -> npt.NDArray[np.int16]:
+def _to_entries(points: npt.NDArray[np.float64], length: int, limit: int) -> npt.NDArray[np.int16]:
     """Return points of reconstruction space as distinct entries of differences in 1/16 unit."""
     differences = points.reshape(len(points), length, -1).copy()
     for pixel in range(length - 1, 0, -1):
@@ -201,7 +201,8 @@ def _to_entries(
     values = np.floor(16 * differences + 0.5).astype(np.int32).reshape(len(points), -1)
     values = values[np.abs(values).max(axis=1) <= limit].astype(np.int16)
     _, first = np.unique(values, axis=0, return_index=True)
-    return values[np.sort(first)]
+    distinct: npt.NDArray[np.int16] = values[np.sort(first)]
+    return distinct
 
 
 def _flat_lengths(tables: int, symbols: int) -> npt.NDArray[np.uint8]:
@@ -276,7 +277,9 @@ class _Counter:
 def _code_size(counts: Counts) -> float:
     """Return the entropy of counts times their number, in bits."""
     seen = counts[counts > 0].astype(np.float64)
-    return float(seen.sum() * np.log2(seen.sum()) - (seen * np.log2(seen)).sum()) if len(seen) else 0.0
+    return (
+        float(seen.sum() * np.log2(seen.sum()) - (seen * np.log2(seen)).sum()) if len(seen) else 0.0
+    )
 
 
 def merge_bins(counts: Counts, classes: int) -> npt.NDArray[np.intp]:

@@ -14,12 +14,12 @@ MAX_PIXEL_BYTES = 10
 
 
 @jit
-def _signed(e):  # type: ignore[no-untyped-def]
+def _signed(e):
     return e - 256 if e > 127 else e
 
 
 @jit
-def _literal_total(packed, channels):  # type: ignore[no-untyped-def]
+def _literal_total(packed, channels):
     """Return the sum of the absolute differences of a literal, given its packed symbols."""
     first = packed & 255
     total = abs(_signed(first))
@@ -30,7 +30,7 @@ def _literal_total(packed, channels):  # type: ignore[no-untyped-def]
 
 
 @jit
-def tile_activities(symbols, extras, box, entries, channels, scale, activities):  # type: ignore[no-untyped-def]
+def tile_activities(symbols, extras, box, entries, channels, scale, activities):
     """Write the activity at the first pixel of each symbol of a tile into ``activities`` int32 (h, w)."""
     x0, top, width, height = box
     magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
@@ -56,7 +56,7 @@ def tile_activities(symbols, extras, box, entries, channels, scale, activities):
 
 
 @jit
-def write_tile(symbols, extras, box, classes, books, large, channels, out):  # type: ignore[no-untyped-def]
+def write_tile(symbols, extras, box, classes, books, large, channels, out):
     """Write a tile's codes.
 
     Parameters

@@ -109,7 +109,11 @@ class VoyagerSearch:
         """Build the graph."""
         voyager = _require("voyager", "search")
         self._index = voyager.Index(
-            voyager.Space.Euclidean, points.shape[1], self._LINKS, self._BUILD_BREADTH, random_seed=1
+            voyager.Space.Euclidean,
+            points.shape[1],
+            self._LINKS,
+            self._BUILD_BREADTH,
+            random_seed=1,
         )
         self._index.add_items(points, np.arange(len(points)), num_threads=1)
 

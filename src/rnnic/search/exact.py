@@ -111,7 +111,7 @@ def scratch_for(indexes: Iterable[ExactIndex]) -> tuple[Floats, Floats, Floats, 
 
 
 @inlined
-def nearest(index, query, radius, scratch):  # type: ignore[no-untyped-def]
+def nearest(index, query, radius, scratch):
     """Return the number of the nearest point, -1 where none is within a squared distance.
 
     Parameters
@@ -148,9 +148,7 @@ def nearest(index, query, radius, scratch):  # type: ignore[no-untyped-def]
             total = np.float32(0)
             for j in range(MAX_DIMENSIONS):
                 at = turned[j]
-                outside = max(
-                    max(low[group, j, k] - at, at - high[group, j, k]), np.float32(0)
-                )
+                outside = max(max(low[group, j, k] - at, at - high[group, j, k]), np.float32(0))
                 total += outside * outside
             bounds[group * LEAF + k] = total
     slack = rounding[0] * (size + np.float32(1))
@@ -207,7 +205,7 @@ def nearest(index, query, radius, scratch):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _query_all(index, queries, out, scratch):  # type: ignore[no-untyped-def]
+def _query_all(index, queries, out, scratch):
     for i in range(queries.shape[0]):
         out[i] = nearest(index, queries[i], _EVERYWHERE, scratch)
 

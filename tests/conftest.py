@@ -1,0 +1,39 @@
+"""What all tests share.
+
+With ``NUMBA_DISABLE_JIT=1`` kernels run as plain Python: tests marked slow are left out, and a small
+model takes the default one's place.
+"""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from numba import config
+
+import rnnic.model
+
+FOLDER = Path(__file__).parent
+INTERPRETED = bool(config.DISABLE_JIT)
+
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("interpreted", deadline=None, max_examples=5)
+settings.load_profile("interpreted" if INTERPRETED else "default")
+
+if INTERPRETED:
+    _SMALL = rnnic.model.Model.load(FOLDER / "fixtures" / "small.rnnm")
+    rnnic.model.default_model = lambda: _SMALL
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave slow tests out where kernels run as plain Python."""
+    if not INTERPRETED:
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="takes too long without the JIT"))
+
+
+@pytest.fixture(scope="session")
+def photo() -> Path:
+    """Return the path of the example photo."""
+    return FOLDER.parent / "examples" / "kodim23.png"

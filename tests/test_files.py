@@ -1,0 +1,394 @@
+import errno
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageCms
+
+from rnnic.errors import LimitError, OptionError, RnnicError, UnsupportedImageError
+from rnnic.files import IMAGE_SUFFIXES, load_image, save_image
+from rnnic.metadata import Metadata
+from rnnic.output import OutputExistsError, atomic_output, check_output
+
+Pixels = npt.NDArray[np.uint8]
+
+WINDOWS = sys.platform == "win32"
+
+
+@pytest.fixture(name="rgb")
+def _rgb() -> Pixels:
+    return np.random.default_rng(1).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+
+
+@pytest.fixture(name="metadata")
+def _metadata() -> Metadata:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Maker"
+    exif[0x0100] = 4000  # an image width that is not this file's
+    exif[0x8769] = {0x9003: "2020:01:01 00:00:00"}
+    exif[0x8825] = {1: "N"}
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    xmp = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>é</x:xmpmeta>".encode()
+    text = {"Author": "Zoë", "dpi": "300,300", "Ключ": "not in a PNG"}
+    return Metadata(exif.tobytes().removeprefix(b"Exif\0\0"), icc, xmp, text)
+
+
+def _save(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+# Reading
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".webp", ".tif"])
+def test_rgb_is_read_exactly(tmp_path: Path, rgb: Pixels, suffix: str) -> None:
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = _save(tmp_path / f"a{suffix}", Image.fromarray(rgb), **options)
+    loaded = load_image(path)
+    np.testing.assert_array_equal(loaded.pixels, rgb)
+    assert loaded.format == IMAGE_SUFFIXES[suffix]
+    assert loaded.name == str(path)
+
+
+def test_grey_stays_grey(tmp_path: Path, rgb: Pixels) -> None:
+    grey = rgb[:, :, 0].copy()
+    loaded = load_image(_save(tmp_path / "a.png", Image.fromarray(grey)))
+    np.testing.assert_array_equal(loaded.pixels, grey)
+
+
+def test_one_bit_becomes_grey(tmp_path: Path) -> None:
+    bits = np.eye(5, dtype=bool)
+    loaded = load_image(_save(tmp_path / "a.png", Image.fromarray(bits)))
+    np.testing.assert_array_equal(loaded.pixels, bits * np.uint8(255))
+
+
+def test_palette_becomes_rgb(tmp_path: Path, rgb: Pixels) -> None:
+    indexed = Image.fromarray(rgb).quantize(16)
+    loaded = load_image(_save(tmp_path / "a.png", indexed))
+    np.testing.assert_array_equal(loaded.pixels, np.asarray(indexed.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_opaque_alpha_is_dropped(tmp_path: Path, rgb: Pixels, mode: str) -> None:
+    opaque = Image.fromarray(rgb).convert(mode)
+    loaded = load_image(_save(tmp_path / "a.png", opaque))
+    np.testing.assert_array_equal(loaded.pixels, np.asarray(opaque.convert(mode.rstrip("A"))))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB"])
+def test_transparency_is_refused(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGB", (4, 4), (7, 7, 7)).convert(mode)
+    options: dict[str, Any] = {}
+    if mode.endswith("A"):
+        image.putalpha(Image.new("L", (4, 4), 128))
+    else:
+        options["transparency"] = (7, 7, 7) if mode == "RGB" else image.getpixel((0, 0))
+    path = _save(tmp_path / "clear.png", image, **options)
+    with pytest.raises(UnsupportedImageError, match=r"clear\.png: mode .*transparent.*flatten"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", ".tif"), ("LAB", ".tif"), ("I;16", ".png"), ("I", ".tif"), ("F", ".tif")],
+)
+def test_other_colours_and_depths_are_refused(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = _save(tmp_path / f"odd{suffix}", Image.new(mode, (4, 4)))
+    with pytest.raises(UnsupportedImageError, match=r"odd\.\w+: mode .*convert it to"):
+        load_image(path)
+
+
+def test_cmyk_jpeg_is_refused(tmp_path: Path) -> None:
+    path = _save(tmp_path / "print.jpg", Image.new("CMYK", (8, 8)))
+    with pytest.raises(UnsupportedImageError, match=r"CMYK.*convert it to RGB"):
+        load_image(path)
+
+
+def _png_of_depth_16(pixels: npt.NDArray[np.uint16]) -> bytes:
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, payload: bytes) -> bytes:
+        crc = zlib.crc32(kind + payload)
+        return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
+
+    height, width, _ = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_16_bit_rgb_is_not_cut_off_silently() -> None:
+    file = io.BytesIO(_png_of_depth_16(np.full((3, 3, 3), 1000, np.uint16)))
+    with pytest.raises(UnsupportedImageError, match="more than 8 bits"):
+        load_image(file)
+
+
+def test_16_bit_ppm_is_refused() -> None:
+    with pytest.raises(UnsupportedImageError, match="more than 8 bits"):
+        load_image(io.BytesIO(b"P6 2 1 65535\n" + bytes(12)))
+
+
+def test_animation_is_refused(tmp_path: Path) -> None:
+    frames = [Image.new("L", (4, 4), shade) for shade in (0, 100, 200)]
+    path = tmp_path / "moving.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(UnsupportedImageError, match=r"moving\.gif: 3 frames"):
+        load_image(path)
+
+
+def test_second_picture_of_a_camera_file_is_left_aside(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    first, second = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (8, 8), "blue")
+    first.save(path, "MPO", save_all=True, append_images=[second])
+    assert load_image(path).pixels.shape == (16, 16, 3)
+
+
+def test_huge_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _save(tmp_path / "huge.png", Image.new("L", (50, 50)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(LimitError, match=r"huge\.png: more than 2000 pixels"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "note.png"
+    path.write_bytes(content)
+    with pytest.raises(RnnicError, match=r"note\.png: "):
+        load_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp", ".gif", ".ppm"])
+def test_damaged_images_are_refused_or_read(tmp_path: Path, rgb: Pixels, suffix: str) -> None:
+    whole = _save(tmp_path / f"whole{suffix}", Image.fromarray(rgb)).read_bytes()
+    rng = np.random.default_rng(3)
+    path = tmp_path / f"damaged{suffix}"
+    for _ in range(150):
+        damaged = bytearray(whole[: int(rng.integers(len(whole) + 1))])
+        for place in rng.integers(0, max(1, len(damaged)), 2).tolist():
+            damaged[place : place + 1] = rng.bytes(1)
+        path.write_bytes(damaged)
+        try:
+            load_image(path)
+        except RnnicError as error:
+            assert str(path) in str(error)  # noqa: PT017  most damage is noticed, not all
+
+
+def test_missing_files_are_os_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_image(tmp_path / "missing.png")
+    with pytest.raises(OSError, match=r"directory|denied"):
+        load_image(tmp_path)
+
+
+# Metadata
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".tif"])
+def test_metadata_survives(tmp_path: Path, rgb: Pixels, metadata: Metadata, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    save_image(path, rgb, metadata)
+    loaded = load_image(path)
+    assert loaded.metadata.icc == metadata.icc
+    assert loaded.metadata.xmp == metadata.xmp
+    exif = Image.Exif()
+    exif.load(loaded.metadata.exif or b"")
+    assert exif[0x010F] == "Maker"
+    assert exif.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
+    assert exif.get_ifd(0x8825)[1] == "N"
+    if suffix == ".tif":
+        # Pillow turns TIFF files as their tag says when it reads them, and drops the tag.
+        np.testing.assert_array_equal(loaded.pixels, np.rot90(rgb, -1))
+    else:
+        assert exif[0x0112] == 6
+        assert loaded.metadata.exif == metadata.exif
+    if suffix != ".webp":
+        x, y = map(float, loaded.metadata.text["dpi"].split(","))
+        assert (round(x), round(y)) == (300, 300)
+    if suffix == ".png":
+        assert loaded.metadata.text["Author"] == "Zoë"
+        assert "Ключ" not in loaded.metadata.text
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_format_is_written(
+    tmp_path: Path, rgb: Pixels, metadata: Metadata, suffix: str
+) -> None:
+    plain = Metadata(None, metadata.icc, metadata.xmp, metadata.text)
+    path = tmp_path / f"a{suffix}"
+    save_image(path, rgb, plain)
+    loaded = load_image(path)
+    assert loaded.format == IMAGE_SUFFIXES[suffix]
+    if loaded.format == "JPEG":
+        assert loaded.pixels.shape == rgb.shape
+    else:
+        np.testing.assert_array_equal(loaded.pixels, rgb)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp", ".ppm"])
+def test_damaged_metadata_does_not_stop_writing(tmp_path: Path, suffix: str) -> None:
+    odd = Metadata(b"no TIFF structure", b"no profile", b"\xff\xfe", {"dpi": "many", "k": "v\0w"})
+    path = tmp_path / f"a{suffix}"
+    save_image(path, np.zeros((2, 3), np.uint8), odd)
+    assert load_image(path).pixels.shape[:2] == (2, 3)
+
+
+def test_jpeg_comment_travels(tmp_path: Path) -> None:
+    path = _save(tmp_path / "a.jpg", Image.new("L", (8, 8)), comment="by the sea")
+    metadata = load_image(path).metadata
+    assert metadata.text["Comment"] == "by the sea"
+    save_image(tmp_path / "b.jpg", np.zeros((8, 8), np.uint8), metadata)
+    assert load_image(tmp_path / "b.jpg").metadata.text["Comment"] == "by the sea"
+
+
+def test_unknown_suffixes_are_refused(tmp_path: Path) -> None:
+    for name in ("a.xyz", "a"):
+        with pytest.raises(OptionError, match="suffix"):
+            save_image(tmp_path / name, np.zeros((2, 2), np.uint8))
+
+
+# Whole or not at all
+
+
+def test_output_appears_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with atomic_output(path) as file:
+        file.write(b"first")
+        assert not path.exists()
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208  the names alone
+
+
+def test_existing_output_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match="out: exists already"), atomic_output(path):
+        pytest.fail("not reached")
+    assert issubclass(OutputExistsError, FileExistsError)
+    with atomic_output(path, overwrite=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_output_that_came_to_exist_meanwhile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with pytest.raises(OutputExistsError), atomic_output(path) as file:  # noqa: PT012
+        file.write(b"mine")
+        path.write_bytes(b"another's")
+    assert path.read_bytes() == b"another's"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_no_links_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_link(*_: Any) -> None:
+        raise OSError(errno.EPERM, "no links on this file system")
+
+    monkeypatch.setattr(os, "link", no_link)
+    with atomic_output(tmp_path / "out") as file:
+        file.write(b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError, SystemExit, MemoryError])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_nothing_is_left_behind(
+    tmp_path: Path, failure: type[BaseException], old: bytes | None
+) -> None:
+    path = tmp_path / "out"
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(failure), atomic_output(path, overwrite=True) as file:  # noqa: PT012
+        file.write(b"half")
+        raise failure
+    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["out"])
+    if old is not None:
+        assert path.read_bytes() == old
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "out"
+    with pytest.raises(OSError, match="No space left") as caught, atomic_output(path) as file:
+        file.write(b"much")
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(WINDOWS, reason="modes of files are Unix's")
+def test_modes(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    mask = os.umask(0o027)
+    try:
+        with atomic_output(path) as file:
+            file.write(b"x")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    with atomic_output(path, overwrite=True) as file:
+        file.write(b"y")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(WINDOWS, reason="links need rights there")
+def test_symbolic_links_are_followed(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    link.symlink_to(real)
+    with atomic_output(link) as file:
+        file.write(b"1")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"1"
+    with pytest.raises(OutputExistsError):
+        check_output(link)
+    with atomic_output(link, overwrite=True) as file:
+        file.write(b"2")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"2"
+
+
+def test_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RnnicError, match="is a folder"):
+        check_output(tmp_path, overwrite=True)
+    with pytest.raises(RnnicError, match="there is no folder"):
+        check_output(tmp_path / "missing" / "out")
+
+
+def test_unwritable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(RnnicError, match="no permission"):
+        check_output(tmp_path / "out")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_devices_are_written_to() -> None:
+    with atomic_output("/dev/null") as file:
+        file.write(b"x")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        atomic_output("/dev/full") as file,
+    ):
+        file.write(b"x")
+
+
+def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with atomic_output("-") as file:
+        file.write(b"abc")
+    assert capfdbinary.readouterr().out == b"abc"
+    with pytest.raises(RuntimeError), atomic_output("-") as file:  # noqa: PT012
+        file.write(b"half")
+        raise RuntimeError
+    assert capfdbinary.readouterr().out == b""

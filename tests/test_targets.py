@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from rnnic.targets import Search
+
+
+@pytest.mark.parametrize("goal", [12.0, 30.0, 47.77, 55.0])
+def test_psnr_like_curves_take_few_trials(goal: float) -> None:
+    tried: list[float] = []
+
+    def encode(control: float) -> float:
+        tried.append(control)
+        return math.inf if control == 0 else 58 - 20 * math.log10(control + 0.3)
+
+    search = Search((0.0, 442.0), 1 / 64, 0.02, finer_is_more=True)
+    found = search.run(encode, lambda quality: quality - goal)
+    assert found.result is not None
+    assert goal <= found.result <= goal + 0.02
+    assert len(tried) <= 9
+
+
+def test_size_like_curves() -> None:
+    def size(control: float) -> int:
+        return int(100_000 / (1 + control))
+
+    search = Search((0.0, 442.0), 1 / 64, 0.015, finer_is_more=False)
+    for goal in (300, 5000, 60_000):
+        found = search.run(size, lambda n, goal=goal: 1 - n / goal)  # type: ignore[misc]
+        assert found.result is not None
+        assert 0.985 * goal <= found.result <= goal
+    assert search.run(size, lambda n: 1 - n / 100).result is None
+    found = search.run(size, lambda n: 1 - n / 10**6)
+    assert found.result is not None
+    assert found.result > 98_000
+
+
+def test_steps_end_the_search() -> None:
+    """Where no control is within the tolerance, the best one that meets the target is taken."""
+
+    def stairs(control: float) -> float:
+        return -float(int(control / 5))
+
+    found = Search((0.0, 442.0), 1 / 64, 0.01, finer_is_more=True).run(stairs, lambda v: v + 2.5)
+    assert found.result == -2.0
+    assert found.reached == 0.5
