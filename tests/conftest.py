@@ -21,7 +21,12 @@ settings.load_profile("interpreted" if INTERPRETED else "default")
 
 if INTERPRETED:
     _SMALL = rnnic.model.Model.load(FOLDER / "fixtures" / "small.rnnm")
-    rnnic.model.default_model = lambda: _SMALL
+
+    def _default_model() -> rnnic.model.Model:
+        """Return the small model."""
+        return _SMALL
+
+    rnnic.model.default_model = _default_model
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,8 +34,9 @@ class Found(Generic[Result]):
 class Search:
     """A search for the control whose result meets a target and goes hardly beyond it.
 
-    The excess is taken as monotone in the control and nearly linear in its logarithm: a secant,
-    kept inside the bracket, needs four to six encodes.
+    The excess is taken as monotone in the control and nearly linear in its logarithm: a secant needs
+    four to six encodes. Where it fails to halve the bracket, as on stairs, halving takes its place,
+    and a bracket of `narrow` ends the search.
 
     Parameters
     ----------
@@ -47,12 +48,15 @@ class Search:
         An excess of 0 … `tolerance` ends the search.
     finer_is_more : bool
         Whether a smaller control has a greater excess (as with a PSNR) or a smaller one (a size).
+    narrow : float
+        Good and bad controls whose ratio is within 1 and 1 + `narrow` end the search.
     """
 
     span: tuple[float, float]
     resolution: float
     tolerance: float
     finer_is_more: bool
+    narrow: float = 0.01
 
     def run(
         self, encode: Callable[[float], Result], excess: Callable[[Result], float]
@@ -70,6 +74,7 @@ class Search:
         bad: _Trial | None = None
         best: Result | None = None
         place: float | None = self._place(min(max(_FIRST, self.span[0]), self.span[1]))
+        before = math.inf
         for _ in range(_MAX_TRIALS):
             if place is None:
                 break
@@ -81,7 +86,9 @@ class Search:
                     break
             else:
                 bad = trial
-            place = self._next(good, bad)
+            width = abs(good.place - bad.place) if good and bad else math.inf
+            place = self._next(good, bad, halve=width > before / 2)
+            before = width
         return Found(best, good.excess if good else bad.excess if bad else -math.inf)
 
     def _place(self, control: float) -> float:
@@ -91,7 +98,7 @@ class Search:
         control = math.exp(place) - self.resolution
         return min(max(control, self.span[0]), self.span[1])
 
-    def _next(self, good: _Trial | None, bad: _Trial | None) -> float | None:
+    def _next(self, good: _Trial | None, bad: _Trial | None, *, halve: bool) -> float | None:
         """Return the next place to try, None where no better one is left."""
         if good is None or bad is None:
             known = good or bad
@@ -101,10 +108,11 @@ class Search:
             if abs(self._control(end) - self._control(known.place)) < self.resolution:
                 return None
             return min(known.place + _STEP, end) if upwards else max(known.place - _STEP, end)
-        if abs(self._control(good.place) - self._control(bad.place)) <= self.resolution:
+        gap = abs(self._control(good.place) - self._control(bad.place))
+        if gap <= self.resolution or abs(good.place - bad.place) <= math.log1p(self.narrow):
             return None
         share = 0.5
-        if math.isfinite(good.excess):
+        if math.isfinite(good.excess) and not halve:
             aim = self.tolerance / 2
             share = (good.excess - aim) / (good.excess - bad.excess)
         place = good.place + min(max(share, 0.05), 0.95) * (bad.place - good.place)

@@ -4,52 +4,48 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic._jit import inlined
-from rnnic.entropy.huffman import LENGTH_BITS, MAX_LENGTH
+from rnnic.entropy.huffman import LENGTH_BITS, MAX_LENGTH, PRIMARY_BITS
 
 __all__ = ["put_code", "read_symbol", "words_of"]
 
-_PRIMARY_SHIFT = 8
+_PRIMARY_SHIFT = MAX_LENGTH - PRIMARY_BITS
+_WINDOW = MAX_LENGTH
+"""Bits behind a word that a code which begins in it can reach into."""
 _LENGTH_MASK = (1 << LENGTH_BITS) - 1
 _PEEK_MASK = (1 << MAX_LENGTH) - 1
 
 
-def words_of(data: memoryview) -> npt.NDArray[np.uint32]:
-    """Return a stream as words in native order; the last one is filled with zeros."""
-    padded = np.zeros(4 * -(-len(data) // 4), np.uint8)
+def words_of(data: memoryview, spare_bits: int) -> npt.NDArray[np.int64]:
+    """Return a stream as 32-bit words, followed by at least `spare_bits` zero bits.
+
+    Readers look at the bits up to `MAX_LENGTH` behind their position without a check.
+    """
+    count = -(-len(data) // 4) + -(-spare_bits // 32) + 2
+    padded = np.zeros(4 * count, np.uint8)
     padded[: len(data)] = np.frombuffer(data, np.uint8)
-    return padded.view(">u4").astype(np.uint32)
+    return padded.view(">u4").astype(np.int64)
 
 
 @inlined
-def read_symbol(words, primary, limit, offset, ranked, table, ahead, count, position):
-    """Read the next symbol of table number `table`; past the end all bits are zero.
+def read_symbol(words, primary, limit, offset, ranked, table, position):
+    """Return the symbol at a bit position of a stream, and the position behind it.
 
-    The four arrays are those of a `DecoderBook`, tables of several.
-
-    The reader is ``ahead``, the bits read ahead, ``count``, their number, and ``position``, the index
-    of the next word; all start at 0. Returns the symbol and the three of them moved on. So many bits have
-    been taken: ``32 * position - count``.
+    The four arrays are those of a `DecoderBook`, ``table`` is the number of the table in it.
     """
-    if count < MAX_LENGTH:
-        word = np.int64(0)
-        if position < words.shape[0]:
-            word = np.int64(words[position])
-        ahead = (ahead << 32) | word
-        count += 32
-        position += 1
-    peek = (ahead >> (count - MAX_LENGTH)) & _PEEK_MASK
+    word = position >> 5
+    window = (words[word] << _WINDOW) | (words[word + 1] >> (32 - _WINDOW))
+    peek = (window >> (32 - (position & 31))) & _PEEK_MASK
     entry = np.int64(primary[table, peek >> _PRIMARY_SHIFT])
     if entry != 0:
         length = entry & _LENGTH_MASK
         symbol = entry >> LENGTH_BITS
     else:
-        length = np.int64(MAX_LENGTH - _PRIMARY_SHIFT + 1)
+        length = np.int64(PRIMARY_BITS + 1)
         while peek >= limit[table, length]:
             length += 1
         rank = (peek >> (MAX_LENGTH - length)) + offset[table, length]
         symbol = np.int64(ranked[table, rank])
-    count -= length
-    return symbol, ahead & ((np.int64(1) << count) - 1), count, position
+    return symbol, position + length
 
 
 @inlined

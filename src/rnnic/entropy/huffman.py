@@ -15,6 +15,7 @@ from rnnic.errors import FormatError
 __all__ = [
     "LENGTH_BITS",
     "MAX_LENGTH",
+    "PRIMARY_BITS",
     "DecoderBook",
     "EncoderBook",
     "code_lengths",
@@ -28,7 +29,7 @@ __all__ = [
 
 MAX_LENGTH = 20
 LENGTH_BITS = 5
-_PRIMARY_BITS = 12
+PRIMARY_BITS = 13
 
 Lengths = npt.NDArray[np.uint8]
 
@@ -165,7 +166,7 @@ def decoder_book(lengths: Lengths) -> DecoderBook:
     """Return the look-up tables for tables of lengths (T, S)."""
     check_complete(lengths)
     tables, symbols = lengths.shape
-    primary = np.zeros((tables, 1 << _PRIMARY_BITS), np.int32)
+    primary = np.zeros((tables, 1 << PRIMARY_BITS), np.int32)
     limit = np.zeros((tables, MAX_LENGTH + 1), np.int32)
     offset = np.zeros((tables, MAX_LENGTH + 1), np.int32)
     ranked = np.zeros((tables, symbols), np.int32)
@@ -177,10 +178,10 @@ def decoder_book(lengths: Lengths) -> DecoderBook:
         limit[table] = (first + numbers) << shift
         offset[table] = np.cumsum(numbers) - numbers - first
         # Codes in rank order fill the look-up table from its start without a gap.
-        short = order[own[order] <= _PRIMARY_BITS]
+        short = order[own[order] <= PRIMARY_BITS]
         filled = np.repeat(
             short.astype(np.int32) << LENGTH_BITS | own[short],
-            np.int64(1) << (_PRIMARY_BITS - own[short].astype(np.int64)),
+            np.int64(1) << (PRIMARY_BITS - own[short].astype(np.int64)),
         )
         primary[table, : len(filled)] = filled
     return DecoderBook(primary, limit, offset, ranked)

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from rnnic.container import TileBox
 from rnnic.entropy.bits import words_of
+from rnnic.entropy.huffman import MAX_LENGTH
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.raster import kernels
 from rnnic.raster.model import RasterPart
@@ -14,6 +15,8 @@ __all__ = ["PIXELS_PER_BYTE", "decode_tile"]
 
 PIXELS_PER_BYTE = 32
 """No code is shorter than one bit, and none stands for more than four pixels."""
+MAX_PIXEL_BITS = 4 * MAX_LENGTH
+"""A literal is four symbols."""
 
 
 def decode_tile(
@@ -46,7 +49,7 @@ def decode_tile(
         If it cannot be the work of an encoder.
     """
     status = kernels.decode_tile(
-        words_of(payload),
+        words_of(payload, MAX_PIXEL_BITS * box.width),
         8 * len(payload),
         tuple(entry_tables(part, parameters.scale)),
         tuple(decoder_tables(part)),

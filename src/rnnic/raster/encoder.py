@@ -35,7 +35,7 @@ __all__ = [
 
 MAX_ERROR_THRESHOLD = 442.0
 """Beyond the distance of black and white, 441.67: everything is allowed."""
-_THRESHOLD_PER_UNIT = 0.9
+_THRESHOLD_PER_UNIT = 0.8
 """Threshold over palette unit that costs the fewest bytes at equal PSNR on the training photos."""
 _MATCH_MARGIN = 1.0
 """Slack, in samples, between a string's distance in reconstruction space and its pixels' errors."""

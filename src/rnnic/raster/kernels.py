@@ -97,8 +97,8 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
 
     Parameters
     ----------
-    words : uint32 (n,)
-        The tile's payload as big-endian words.
+    words : int64 (n,)
+        Of `words_of`, with the bits of a row of literals to spare.
     bit_count : int
         Bits of the payload.
     entries : EntryTables, as a tuple
@@ -120,8 +120,9 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
     channels = out.shape[2]
     primary, limit, offset, ranked = book
     classes = primary.shape[0] // 3
-    entry_differences, entry_magnitudes, entry_pixels, bases, activity_class, weights = entries
-    ahead, count, position = np.int64(0), np.int64(0), np.int64(0)
+    entry_differences, entry_magnitudes, _, bases, activity_class, weights, links = entries
+    nearer, farther = np.int64(weights[0]), np.int64(weights[1])
+    position = np.int64(0)
     differences = np.zeros((width + 3) * channels, np.int16)
     magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
     above = np.zeros(width, np.int32)
@@ -130,54 +131,41 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
     for row in range(height):
         now = magnitudes[row & 1]
         activity_above(magnitudes[1 - (row & 1)], weights, above)
-        x = 0
+        last = np.int64(OUTSIDE_MAGNITUDE)
+        share = (nearer + farther) * OUTSIDE_MAGNITUDE
+        x = np.int64(0)
         while x < width:
-            activity = above[x] + weights[0] * now[x + 1] + weights[1] * now[x]
-            table = activity_class[activity]
-            symbol, ahead, count, position = read_symbol(
-                words, primary, limit, offset, ranked, table, ahead, count, position
-            )
+            table = np.int64(activity_class[above[x] + share])
+            symbol, position = read_symbol(words, primary, limit, offset, ranked, table, position)
             if symbol > large_base:
-                e, ahead, count, position = read_symbol(
-                    words,
-                    primary,
-                    limit,
-                    offset,
-                    ranked,
-                    classes + 1 + table,
-                    ahead,
-                    count,
-                    position,
-                )
+                first = classes + 1 + table
+                e, position = read_symbol(words, primary, limit, offset, ranked, first, position)
                 f = e - 256 if e > 127 else e
                 total = abs(f)
                 differences[x * channels + green] = f + LITERAL_MARK
                 if channels == 3:
                     for c in (0, 2):
-                        f, ahead, count, position = read_symbol(
-                            words,
-                            primary,
-                            limit,
-                            offset,
-                            ranked,
-                            2 * classes + 1 + table,
-                            ahead,
-                            count,
-                            position,
+                        other = first + classes
+                        f, position = read_symbol(
+                            words, primary, limit, offset, ranked, other, position
                         )
                         f = (f + e) & 255
                         f = f - 256 if f > 127 else f
                         total += abs(f)
                         differences[x * channels + c] = f + LITERAL_MARK
-                now[x + PAD_LEFT] = literal_magnitude(total, channels, scale)
+                magnitude = literal_magnitude(total, channels, scale)
+                now[x + PAD_LEFT] = magnitude
+                share = nearer * magnitude + farther * last
+                last = magnitude
                 x += 1
             else:
                 if symbol == large_base:
-                    index, ahead, count, position = read_symbol(
-                        words, primary, limit, offset, ranked, classes, ahead, count, position
+                    index, position = read_symbol(
+                        words, primary, limit, offset, ranked, classes, position
                     )
                     symbol += index
-                length = np.int64(entry_pixels[symbol])
+                link = np.int64(links[symbol])
+                length = link & 7
                 if x + length > width:
                     return DAMAGED
                 # Always four pixels, in loops of fixed length: what is too much is overwritten.
@@ -189,10 +177,14 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
                 else:
                     for i in range(4):
                         differences[x + i] = entry_differences[symbol, i]
+                share = link >> 11
+                if length == 1:
+                    share += farther * last
+                last = (link >> 3) & 255
                 x += length
         # The spill behind the row's end is what the next row takes for the magnitudes outside.
         now[width + PAD_LEFT :] = OUTSIDE_MAGNITUDE
-        if 32 * position - count > bit_count:
+        if position > bit_count:
             return TRUNCATED
         reconstruct_row(differences, out, top + row, x0, top, width)
-    return OK if 32 * position - count > bit_count - 8 else DAMAGED
+    return OK if position > bit_count - 8 else DAMAGED

@@ -132,7 +132,7 @@ def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, lim
     """
     x0, top, width, height = box
     limit, radii = limits
-    differences, _, _, bases, _, _ = entries
+    differences, _, _, bases, _, _, _ = entries
     x1 = x0 + width
     channels = pixels.shape[2]
     query = np.empty(4 * channels, np.float32)
@@ -214,7 +214,7 @@ def accept_batch(
     whose entry is too far off. Returns their number.
     """
     rejected = 0
-    differences, _, entry_pixels, bases, _, _ = entries
+    differences, _, entry_pixels, bases, _, _, _ = entries
     for i in range(chosen.shape[0]):
         lane = lanes[chosen[i]]
         x = positions[chosen[i]]

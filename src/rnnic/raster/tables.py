@@ -85,8 +85,12 @@ class EntryTables(NamedTuple):
 
     ``differences`` int16 (E, 4 * c) in sample values and ``magnitudes`` uint8 (E, 4), zero where an
     entry has fewer than four pixels; ``pixels`` uint8 (E,), their number; ``bases`` int32 (5,), the first
-    entry of each palette; ``activity_class`` uint8 (activities,); ``weights`` int32 (7,). Kernels
-    take it as a plain tuple.
+    entry of each palette; ``activity_class`` uint8 (activities,); ``weights`` int32 (7,).
+
+    ``links`` int32 (E,) is all that the symbol after an entry needs of it, in one word: 3 bits number
+    of pixels, 8 bits magnitude of the last one, then the entry's share of the next activity.
+
+    Kernels take it as a plain tuple.
     """
 
     differences: npt.NDArray[np.int16]
@@ -95,6 +99,7 @@ class EntryTables(NamedTuple):
     bases: npt.NDArray[np.int32]
     activity_class: npt.NDArray[np.uint8]
     weights: npt.NDArray[np.int32]
+    links: npt.NDArray[np.int32]
 
 
 class EncoderBooks(NamedTuple):
@@ -144,4 +149,11 @@ def entry_tables(part: RasterPart, scale: int) -> EntryTables:
     weights = part.weights.astype(np.int32)
     activities = np.arange(255 * int(weights.sum()) + 1)
     activity_class = np.searchsorted(part.boundaries, activities, side="right").astype(np.uint8)
-    return EntryTables(differences, magnitudes, pixels, bases, activity_class, weights)
+    own = magnitudes.astype(np.int32)
+    rows, last = np.arange(len(own)), pixels.astype(np.int64) - 1
+    share = weights[0] * own[rows, last]
+    share += np.where(last > 0, weights[1] * own[rows, np.maximum(last - 1, 0)], 0)
+    links = pixels | own[rows, last] << 3 | share << 11
+    return EntryTables(
+        differences, magnitudes, pixels, bases, activity_class, weights, links.astype(np.int32)
+    )

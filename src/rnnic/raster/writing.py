@@ -35,7 +35,7 @@ def tile_activities(symbols, extras, box, entries, channels, scale, activities):
     x0, top, width, height = box
     magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
     above = np.zeros(width, np.int32)
-    _, entry_magnitudes, entry_pixels, bases, _, weights = entries
+    _, entry_magnitudes, entry_pixels, bases, _, weights, _ = entries
     large = bases[3]
     for row in range(height):
         now = magnitudes[row & 1]
