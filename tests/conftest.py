@@ -26,7 +26,7 @@ if INTERPRETED:
         """Return the small model."""
         return _SMALL
 
-    rnnic.model.default_model = _default_model
+    rnnic.model.default_model = _default_model  # type: ignore[assignment]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -212,7 +212,7 @@ def test_info(tmp_path: Path) -> None:
         "channels": 3,
         "bit_depth": 8,
         "method": "raster",
-        "parameters": {"error_threshold": 4.5, "palette_scale": 5.0},
+        "parameters": {"error_threshold": 4.5, "palette_scale": 5.625},
         "tile_size": 32,
         "tiles": 9,
         "file_size": len(data),

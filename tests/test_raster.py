@@ -150,6 +150,9 @@ def test_tile_payload_must_end_where_its_last_symbol_does() -> None:
     payload = bytes(container.tiles[0])
     box = container.header.tile_box(0)
     out = np.zeros_like(image)
-    for wrong, error in ((payload[:-1], TruncatedError), (payload + b"\0", FormatError)):
-        with pytest.raises(error):
+    for wrong in (payload[:-1], payload + b"\0"):
+        with pytest.raises(FormatError):
             decode_tile(memoryview(wrong), box, part, parameters, out)
+    for size in range(len(payload) // 2):
+        with pytest.raises(FormatError):
+            decode_tile(memoryview(payload[:size]), box, part, parameters, out)

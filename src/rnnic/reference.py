@@ -285,10 +285,8 @@ def decode_tile(payload: bytes, width: int, height: int, part: dict[str, Any], s
             symbol = bits.symbol(tables["main"][k])
             entries = four + two + small
             if symbol <= len(entries):
-                if symbol < len(entries):
-                    entry = entries[symbol]
-                else:
-                    entry = large[bits.symbol(tables["large"][0])]
+                escaped = symbol == len(entries)
+                entry = large[bits.symbol(tables["large"][0])] if escaped else entries[symbol]
                 pixels = entry_pixels(entry, c, scale)
                 if x + len(pixels) > width:
                     raise FormatError("a string beyond the end of its row")
