@@ -46,13 +46,19 @@ class FaissSearch:
 
     def fit(self, points: Points) -> None:
         """Store the points."""
-        faiss = _require("faiss", "search")
-        self._index = faiss.IndexFlatL2(points.shape[1])
+        self._faiss = _require("faiss", "search")
+        self._index = self._faiss.IndexFlatL2(points.shape[1])
         self._index.add(np.ascontiguousarray(points, np.float32))
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
-        _, found = self._index.search(np.ascontiguousarray(points, np.float32), 1)
+        # Its threads take longer to meet than a wavefront's few queries take to answer.
+        threads = self._faiss.omp_get_max_threads()
+        self._faiss.omp_set_num_threads(1)
+        try:
+            _, found = self._index.search(np.ascontiguousarray(points, np.float32), 1)
+        finally:
+            self._faiss.omp_set_num_threads(threads)
         return np.asarray(found[:, 0], np.int64)
 
 
