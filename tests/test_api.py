@@ -149,6 +149,33 @@ def test_region_outside_is_refused(region: tuple[int, int, int, int]) -> None:
         rnnic.decode(rnnic.encode(IMAGE), region=region)
 
 
+@pytest.mark.parametrize("reduce", range(6))
+@pytest.mark.parametrize("image", [IMAGE, GREY, IMAGE[:1, :1], IMAGE[:5, :33]])
+def test_reduce(image: np.ndarray, reduce: int) -> None:
+    data = rnnic.encode(image, tile_size=32)
+    small = rnnic.decode(data, reduce=reduce)
+    size = 1 << reduce
+    assert small.shape[:2] == (-(-image.shape[0] // size), -(-image.shape[1] // size))
+    block = rnnic.decode(data)[:size, :size].mean(axis=(0, 1))
+    assert np.abs(small[0, 0] - block).max() <= 1
+    out = np.zeros_like(small)
+    assert rnnic.decode(data, reduce=reduce, out=out) is out
+    np.testing.assert_array_equal(out, small)
+
+
+def test_region_at_reduced_size() -> None:
+    data = rnnic.encode(IMAGE, tile_size=32)
+    for reduce, region in ((1, (0, 0, 90, 70)), (2, (33, 7, 20, 40)), (3, (8, 8, 9, 1))):
+        x, y, width, height = region
+        part = rnnic.decode(data, reduce=reduce, region=region)
+        right, lower = -(-(x + width) >> reduce), -(-(y + height) >> reduce)
+        whole = rnnic.decode(data, reduce=reduce)
+        np.testing.assert_array_equal(part, whole[y >> reduce : lower, x >> reduce : right])
+    for wrong in (-1, 6):
+        with pytest.raises(rnnic.OptionError, match="reduce"):
+            rnnic.decode(data, reduce=wrong)
+
+
 def test_out() -> None:
     for image in (IMAGE, GREY):
         data = rnnic.encode(image, error_threshold=0)

@@ -78,6 +78,8 @@ class Method(ABC):
     default_tile_size: ClassVar[int]
     labels: ClassVar[tuple[str, ...]]
     """What the labels of a `TileTrace` mean."""
+    can_reduce: ClassVar[bool]
+    """Whether a tile can be decoded at a fraction of its size for a fraction of the time."""
     control_range: ClassVar[tuple[float, float]]
     """Finest and coarsest value of the one number that sets the quality."""
 
@@ -98,10 +100,11 @@ class Method(ABC):
         """Encode an image (H, W, c), cut into the tiles given."""
 
     @abstractmethod
-    def tile_decoder(self, header: Header, model: Model | None) -> TileDecoder:
+    def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the function that decodes the tiles of a file with this header.
 
-        `model` is looked at before the installed ones.
+        `model` is looked at before the installed ones. With `reduce`, 0 where the method cannot, tiles
+        and their boxes are at 1 / 2**reduce of their size, sides rounded up.
         """
 
     @abstractmethod

@@ -162,6 +162,7 @@ def _summary(report: dict[str, Any]) -> str:
 @click.argument("file", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--region", type=region_of, metavar="X,Y,W,H", help="Only this part, in pixels.")
+@click.option("--reduce", type=int, default=0, metavar="K", help="At 1 / 2^K of the size.")
 @threads_option
 @max_pixels_option
 @model_option
@@ -170,6 +171,7 @@ def decompress(
     file: str,
     out: str,
     region: tuple[int, int, int, int] | None,
+    reduce: int,
     threads: int | None,
     max_pixels: int | None,
     model: str | None,
@@ -190,7 +192,14 @@ def decompress(
     data = read_bytes(file)
     limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
     with naming("standard input" if file == "-" else file), compile_notice():
-        pixels = decode(data, region=region, threads=threads, max_pixels=limit, model=model)
+        pixels = decode(
+            data,
+            region=region,
+            reduce=reduce,
+            threads=threads,
+            max_pixels=limit,
+            model=model,
+        )
         metadata = describe(data).metadata
     save_image(out, pixels, metadata, overwrite=overwrite)
 

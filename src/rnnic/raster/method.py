@@ -35,6 +35,7 @@ class RasterMethod(Method):
     section = SECTION
     default_tile_size = 512
     labels = ("string of 4", "string of 2", "small palette", "large palette", "literal")
+    can_reduce = False
     control_range = (0.0, MAX_ERROR_THRESHOLD)
 
     def control(self, options: EncodeOptions) -> float:
@@ -70,8 +71,9 @@ class RasterMethod(Method):
             lambda: [_trace(plan, box, part.sizes) for box in boxes],
         )
 
-    def tile_decoder(self, header: Header, model: Model | None) -> TileDecoder:
+    def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
+        assert reduce == 0
         parameters = RasterParameters.from_bytes(header.parameters)
         found = find_section(SECTION, header.model_id, model)
         part = load_model(found.sections[SECTION]).part(header.channels)
