@@ -325,7 +325,9 @@ def test_too_little_memory(tmp_path: Path, image: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_leave_nothing_behind(tmp_path: Path, image: Path, number: int, code: int) -> None:
     script = (
-        "import sys, time, rnnic.output, rnnic.cli, os;"
+        "import signal, sys, time, rnnic.output, rnnic.cli, os;"
+        # Where the tests run in the background of a shell, the interrupt is ignored from birth.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "os.fsync = lambda _: (print('ready', flush=True), time.sleep(60));"
         "sys.argv = ['rnnic', *sys.argv[1:]];"
         "rnnic.cli.main()"
