@@ -41,8 +41,9 @@ def install(extra: str) -> Path:
     if stamp.exists() and stamp.read_text() == state:
         return interpreter
     pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip.append("--editable")
     print(f"installing rnnic{f'[{extra}]' if extra else ''}", flush=True)
-    subprocess.run([*pip, "--editable", f"{HERE}[{extra}]" if extra else str(HERE)], check=True)
+    subprocess.run([*pip, f"{HERE}[{extra}]" if extra else str(HERE)], check=True)
     if extra == "dev":
         for name in OPTIONAL:
             tried = subprocess.run(
