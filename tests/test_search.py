@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import rnnic
+from rnnic._jit import jit
 from rnnic.raster.encoder import palette_points
 from rnnic.raster.tables import entry_tables, load_model
 from rnnic.search import SEARCH_NAMES, NeighborSearch, checked_query, make_search
-from rnnic.search.exact import ExactSearch, build_index
+from rnnic.search.exact import ExactSearch, build_index, nearest, scratch_for
 
 LIBRARY = {
     "exact": "numba",
@@ -116,6 +117,45 @@ def test_exact_search_is_exact(points: np.ndarray, data: st.DataObject) -> None:
     np.testing.assert_array_equal(answer("exact", points, queries), expected)
 
 
+@pytest.mark.parametrize("dimensions", [3, 6, 12])
+@pytest.mark.parametrize("magnitude", [300, 32767])
+def test_ties_far_away_go_to_the_lowest_number(dimensions: int, magnitude: int) -> None:
+    """The query is nothing beside the distance, whose rounding differs from point to point."""
+    rng = np.random.default_rng(dimensions)
+    query = np.zeros((1, dimensions), np.float32)
+    for _ in range(3 if FEW else 40):
+        base = rng.integers(0, magnitude, dimensions)
+        turned = [rng.permutation(base) * rng.choice([-1, 1], dimensions) for _ in range(300)]
+        assert answer("exact", np.array(turned, np.float32), query) == [0]
+
+
+@jit
+def nearest_within(index: Any, query: Any, radius: float, scratch: Any) -> Any:
+    return nearest(index, query, radius, scratch)
+
+
+@given(hnp.arrays(np.int16, st.tuples(st.integers(1, 90), st.integers(1, 12))), st.data())
+def test_radius_is_inclusive(points: np.ndarray, data: st.DataObject) -> None:
+    points = points.astype(np.float32)
+    query = data.draw(hnp.arrays(np.int16, points.shape[1])).astype(np.float32)
+    distances = squared_distances(points, query[None])[0]
+    index = build_index(points)
+    scratch = scratch_for([index])
+    least = distances.min()
+    assert nearest_within(tuple(index), query, least, scratch) == distances.argmin()
+    if least > 0:
+        assert nearest_within(tuple(index), query, least - 1, scratch) == -1
+
+
+def test_exact_search_keeps_its_points() -> None:
+    points = np.arange(9, dtype=np.float32).reshape(3, 3)
+    search = ExactSearch()
+    search.fit(points)
+    queries = points.copy()
+    points[:] = 0
+    np.testing.assert_array_equal(search.query(queries), [0, 1, 2])
+
+
 def test_exact_search_takes_any_layout() -> None:
     _, points = clouds()[1]
     expected = answer("exact", points, points[:20])
@@ -126,6 +166,14 @@ def test_exact_search_takes_any_layout() -> None:
 def test_exact_search_says_its_limit() -> None:
     with pytest.raises(rnnic.OptionError, match="12 coordinates"):
         build_index(np.zeros((3, 13), np.float32))
+    for wrong in (np.zeros((0, 3)), np.zeros((3, 0)), np.zeros(3)):
+        with pytest.raises(rnnic.OptionError, match="shape"):
+            build_index(wrong.astype(np.float32))
+    search = ExactSearch()
+    search.fit(np.zeros((4, 12), np.float32))
+    for asked in (np.zeros((2, 3)), np.zeros((2, 13)), np.zeros(12)):
+        with pytest.raises(rnnic.OptionError, match=r"\(N, 12\) is needed"):
+            search.query(asked.astype(np.float32))
     with pytest.raises(ValueError, match="fit before query"):
         ExactSearch().query(np.zeros((1, 3), np.float32))
 
@@ -167,7 +215,12 @@ def test_wrong_answers_are_caught(wrong: Any) -> None:
         rnnic.encode(photo_like(8, 8), neighbors=Broken)
 
 
-@pytest.mark.parametrize("spec", ["kdtree", 5, dict, Slow()])
+class Needy(Slow):
+    def __init__(self, argument: int) -> None:
+        raise AssertionError(argument)
+
+
+@pytest.mark.parametrize("spec", ["kdtree", 5, dict, Slow(), Needy])
 def test_what_is_no_search_is_refused(spec: Any) -> None:
     with pytest.raises(rnnic.OptionError):
         make_search(spec)

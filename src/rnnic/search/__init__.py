@@ -47,16 +47,22 @@ def make_search(spec: Any) -> NeighborSearch:
     Raises
     ------
     OptionError
-        If the name is unknown or what is made lacks a method.
-    MissingDependencyError
-        If the library is not installed; the message says how to install it.
+        If the name is unknown, or what is made lacks a method, or cannot be made without arguments.
+
+    Notes
+    -----
+    A library that is not installed is missed by `fit`, with a MissingDependencyError that says how to
+    install it.
     """
     if isinstance(spec, str):
         if spec not in _HOMES:
             raise OptionError(f"no search {spec!r}; there is {', '.join(SEARCH_NAMES)}")
         module, name = _HOMES[spec]
         spec = getattr(importlib.import_module(module), name)
-    made = spec() if callable(spec) else None
+    try:
+        made = spec() if callable(spec) else None
+    except TypeError as error:
+        raise OptionError(f"neighbors is {spec!r}, which cannot be made: {error}") from error
     if not isinstance(made, NeighborSearch):
         raise OptionError(
             f"neighbors is {spec!r}; it must be one of {', '.join(SEARCH_NAMES)}, or a class with"

@@ -34,7 +34,8 @@ class ExactIndex(NamedTuple):
     ``points`` float32 (K, d) as given; ``axes`` float32 (D, D), a principal axis a column; ``low`` and
     ``high`` float32 (G, D, LEAF), bounds of B boxes in G groups; ``blocks`` float32 (B, D, LEAF), their
     points, rotated, and ``owners`` int32 (B, LEAF) the points' numbers, -1 where a box is not full;
-    ``rounding`` float32 (1,), a bound of the error of a rotated coordinate, over its magnitude.
+    ``rounding`` float32 (1,), a bound of the error of a rotated distance, over the sum of that distance
+    and the query's largest coordinate.
     """
 
     points: Floats
@@ -57,9 +58,11 @@ def build_index(points: Floats) -> ExactIndex:
     Raises
     ------
     OptionError
-        If they have more coordinates.
+        If they have more coordinates, or there is none.
     """
-    points = np.ascontiguousarray(points, np.float32)
+    points = np.array(points, np.float32, order="C")  # of its own, whatever becomes of the caller's
+    if points.ndim != 2 or not points.size:
+        raise OptionError(f"points have the shape {points.shape}; (K, d) with K, d >= 1 is needed")
     count, dimensions = points.shape
     if dimensions > MAX_DIMENSIONS:
         raise OptionError(
@@ -83,8 +86,9 @@ def build_index(points: Floats) -> ExactIndex:
         group, place = divmod(number, LEAF)
         low[group, :, place] = rotated[leaf].min(axis=0)
         high[group, :, place] = rotated[leaf].max(axis=0)
-    # d products and sums, each wrong by half a unit in the last place, in both terms of a difference.
-    rounding = np.array([4 * (dimensions + 2) * 2.0**-24 * np.sqrt(dimensions)], np.float32)
+    # With u = 2**-24, rotating v errs by at most d sqrt(d) u |v|, |v| <= sqrt(d) max |v_i|, in both terms
+    # of a difference; axes, squares, sums and roots in float32 err by less than 12 d u of the distance.
+    rounding = np.array([2 * (dimensions + 3) ** 2 * 2.0**-24], np.float32)
     return ExactIndex(points, axes, low, high, blocks, owners, rounding)
 
 
@@ -151,8 +155,10 @@ def nearest(index, query, radius, scratch):
                 outside = max(max(low[group, j, k] - at, at - high[group, j, k]), np.float32(0))
                 total += outside * outside
             bounds[group * LEAF + k] = total
+    # A point within reach can be larger than the query by the reach itself, and be rounded as such.
+    share = np.float32(1) + rounding[0]
     slack = rounding[0] * (size + np.float32(1))
-    reach = np.float32(np.sqrt(radius)) + slack
+    reach = np.float32(np.sqrt(radius)) * share + slack
     limit = reach * reach
     best = np.float64(radius)
     found = np.int64(-1)
@@ -193,7 +199,7 @@ def nearest(index, query, radius, scratch):
                     if exact < best or (exact == best and (found < 0 or number < found)):
                         best = exact
                         found = number
-                        reach = np.float32(np.sqrt(best)) + slack
+                        reach = np.float32(np.sqrt(best)) * share + slack
                         limit = reach * reach
         if following == first:
             following += 1
@@ -224,7 +230,12 @@ class ExactSearch:
         """Return the number of the nearest point for each of the queries (N, d)."""
         if self._index is None:
             raise ValueError("fit before query")
-        out = np.empty(len(points), np.int64)
         queries = np.ascontiguousarray(points, np.float32)
+        dimensions = self._index.points.shape[1]
+        if queries.ndim != 2 or queries.shape[1] != dimensions:
+            raise OptionError(
+                f"queries have the shape {queries.shape}; (N, {dimensions}) is needed"
+            )
+        out = np.empty(len(queries), np.int64)
         _query_all(tuple(self._index), queries, out, scratch_for([self._index]))
         return out
