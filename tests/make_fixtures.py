@@ -47,9 +47,23 @@ def fixtures() -> Iterator[tuple[str, bytes]]:
     for name, image in extreme_images(20, 24):
         yield f"raster-{name}", rnnic.encode(image, error_threshold=3)
     photo = np.array(Image.open(Path(__file__).parent.parent / "examples" / "kodim23.png"))
-    yield "raster-photo", rnnic.encode(photo[200:296, 300:460], quality=90, tile_size=64)
+    yield "raster-photo", rnnic.encode(photo[200:296, 300:460], error_threshold=4, tile_size=64)
+    yield from pyramid_fixtures()
     metadata = rnnic.Metadata(b"II*\0exif", b"profile", b"<x:xmpmeta/>", {"Title": "fixture"})
-    yield "raster-metadata", rnnic.encode(photo_like(8, 8), metadata=metadata)
+    yield "raster-metadata", rnnic.encode(photo_like(8, 8), error_threshold=4, metadata=metadata)
+
+
+def pyramid_fixtures() -> Iterator[tuple[str, bytes]]:
+    """Yield the fixtures of method pyramid."""
+    for channels in (1, 3):
+        kind = "grey" if channels == 1 else "rgb"
+        for size in ((1, 1), (1, 40), (37, 1), (23, 50)):
+            image = photo_like(*size, channels)
+            for step, effort in ((0.5, 5), (4.0, 1), (4.0, 5), (4.0, 9), (40.0, 5)):
+                name = f"pyramid-{kind}-{size[1]}x{size[0]}-{step:g}-{effort}"
+                yield name, rnnic.encode(image, step=step, effort=effort, tile_size=32)
+    for name, image in extreme_images(20, 24):
+        yield f"pyramid-{name}", rnnic.encode(image, quality=90)
 
 
 def checksum(pixels: Pixels) -> int:

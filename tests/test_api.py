@@ -1,3 +1,4 @@
+import functools
 import io
 import subprocess
 import sys
@@ -76,6 +77,8 @@ def test_what_is_no_image_is_refused(image: object) -> None:
         {"target_psnr": float("nan")},
         {"target_bytes": 0},
         {"quality": 50, "error_threshold": 3},
+        {"step": 0.1},
+        {"effort": 10},
         {"target_psnr": 40, "target_bytes": 1000},
         {"method": "jpeg"},
         {"neighbors": "guess"},
@@ -93,39 +96,50 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
 
 def test_quality_is_a_threshold() -> None:
     small = IMAGE[:32, :32]
-    assert rnnic.encode(small, quality=100) == rnnic.encode(small, error_threshold=0)
-    assert rnnic.encode(small) == rnnic.encode(small, quality=90)
-    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(small, quality=100)), small)
+    raster = functools.partial(rnnic.encode, small, method="raster")
+    assert raster(quality=100) == rnnic.encode(small, error_threshold=0)
+    assert raster() == raster(quality=90) == rnnic.encode(small, error_threshold=4)
+
+
+def test_default_method() -> None:
+    small = IMAGE[:32, :32]
+    assert rnnic.info(rnnic.encode(small)).method == "pyramid"
+    assert rnnic.info(rnnic.encode(small, error_threshold=3)).method == "raster"
+    assert rnnic.info(rnnic.encode(small, neighbors="ckdtree")).method == "raster"
+    assert rnnic.encode(small) == rnnic.encode(small, quality=90, method="pyramid")
 
 
 @pytest.mark.parametrize("goal", [32.0, 38.5, 44.0, 47.3])
 def test_target_psnr(goal: float) -> None:
-    found = psnr(rnnic.decode(rnnic.encode(IMAGE, target_psnr=goal)), IMAGE)
+    found = psnr(rnnic.decode(rnnic.encode(IMAGE, target_psnr=goal, method="raster")), IMAGE)
     # Every palette scale has its own rounding: an image this small jumps by some tenths of a dB.
     assert goal <= found < goal + 0.7
 
 
 def test_target_psnr_that_only_lossless_reaches() -> None:
-    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(IMAGE, target_psnr=200)), IMAGE)
+    np.testing.assert_array_equal(
+        rnnic.decode(rnnic.encode(IMAGE, target_psnr=200, method="raster")), IMAGE
+    )
 
 
 @pytest.mark.parametrize("goal", [2500, 5000, 12000])
 def test_target_bytes(goal: int) -> None:
-    size = len(rnnic.encode(IMAGE, target_bytes=goal))
+    size = len(rnnic.encode(IMAGE, target_bytes=goal, method="raster"))
     assert 0.93 * goal < size <= goal
 
 
 def test_target_bytes_out_of_reach() -> None:
     with pytest.raises(rnnic.OptionError, match="smallest file has"):
-        rnnic.encode(IMAGE, target_bytes=50)
-    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(IMAGE, target_bytes=10**7)), IMAGE)
+        rnnic.encode(IMAGE, target_bytes=50, method="raster")
+    data = rnnic.encode(IMAGE, target_bytes=10**7, method="raster")
+    np.testing.assert_array_equal(rnnic.decode(data), IMAGE)
 
 
 @pytest.mark.parametrize(
     "region", [(0, 0, 90, 70), (0, 0, 1, 1), (89, 69, 1, 1), (15, 14, 40, 33), (16, 16, 32, 32)]
 )
 def test_region(region: tuple[int, int, int, int]) -> None:
-    data = rnnic.encode(IMAGE, tile_size=16)
+    data = rnnic.encode(IMAGE, tile_size=16, method="raster")
     x, y, width, height = region
     part = rnnic.decode(data, region=region)
     np.testing.assert_array_equal(part, rnnic.decode(data)[y : y + height, x : x + width])
@@ -134,7 +148,7 @@ def test_region(region: tuple[int, int, int, int]) -> None:
 def test_region_decodes_only_the_tiles_it_needs() -> None:
     from rnnic.container import parse, serialize
 
-    container = parse(memoryview(rnnic.encode(IMAGE, tile_size=16)))
+    container = parse(memoryview(rnnic.encode(IMAGE, tile_size=16, method="raster")))
     tiles = [bytes(tile) for tile in container.tiles]
     tiles[-1] = b"\xff" * len(tiles[-1])
     data = serialize(container.header, tiles, container.metadata)
@@ -152,7 +166,7 @@ def test_region_outside_is_refused(region: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("reduce", range(6))
 @pytest.mark.parametrize("image", [IMAGE, GREY, IMAGE[:1, :1], IMAGE[:5, :33]])
 def test_reduce(image: np.ndarray, reduce: int) -> None:
-    data = rnnic.encode(image, tile_size=32)
+    data = rnnic.encode(image, tile_size=32, method="raster")
     small = rnnic.decode(data, reduce=reduce)
     size = 1 << reduce
     assert small.shape[:2] == (-(-image.shape[0] // size), -(-image.shape[1] // size))
@@ -164,7 +178,7 @@ def test_reduce(image: np.ndarray, reduce: int) -> None:
 
 
 def test_region_at_reduced_size() -> None:
-    data = rnnic.encode(IMAGE, tile_size=32)
+    data = rnnic.encode(IMAGE, tile_size=32, method="raster")
     for reduce, region in ((1, (0, 0, 90, 70)), (2, (33, 7, 20, 40)), (3, (8, 8, 9, 1))):
         x, y, width, height = region
         part = rnnic.decode(data, reduce=reduce, region=region)
@@ -255,7 +269,7 @@ def test_progress_is_told() -> None:
         def tell(done: float, what: str, told: list[tuple[float, str]] = told) -> None:
             told.append((done, what))
 
-        rnnic.encode(small, tile_size=16, neighbors=neighbors, progress=tell)
+        rnnic.encode(small, tile_size=16, method="raster", neighbors=neighbors, progress=tell)
         assert told == sorted(told)
         assert all(0 < done <= 1 for done, _ in told)
 

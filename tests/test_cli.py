@@ -101,7 +101,7 @@ def test_grey(tmp_path: Path, pixels: Pixels) -> None:
 
 def test_json_summary(tmp_path: Path, image: Path, pixels: Pixels) -> None:
     out = tmp_path / "o"
-    report = json.loads(run("compress", image, out, "--quality", "80", "--json").stdout)
+    report = json.loads(run("compress", image, out, "8", "--json").stdout)
     assert report["bytes"] == out.stat().st_size
     assert report["raw_bytes"] == pixels.size
     assert (report["width"], report["height"]) == (20, 12)

@@ -26,7 +26,7 @@ METADATA = Metadata(b"II*\0exif", b"profile", b"<x:xmpmeta/>", {"Title": "Köln"
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return rnnic.encode(IMAGE, quality=90, tile_size=16, metadata=METADATA)
+    return rnnic.encode(IMAGE, error_threshold=4, tile_size=16, metadata=METADATA)
 
 
 def chunks_of(data: bytes) -> list[tuple[str, bytes]]:
@@ -204,7 +204,7 @@ def mutate(data: bytes, edits: list[tuple[int, int]]) -> bytes:
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=6))
 def test_damage_behind_right_checksums(edits: list[tuple[int, int]]) -> None:
-    small = rnnic.encode(IMAGE[:18, :20], quality=70, tile_size=16)
+    small = rnnic.encode(IMAGE[:18, :20], error_threshold=12, tile_size=16)
     broken = mutate(small, edits)
     try:
         decoded = rnnic.decode(broken, max_pixels=10**6)

@@ -70,7 +70,7 @@ def test_own_model_is_used_and_named(
     own_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = PHOTOS[1]
-    data = rnnic.encode(image, model=own_model, quality=85)
+    data = rnnic.encode(image, model=own_model, error_threshold=6)
     expected = rnnic.decode(data, model=own_model)
     assert rnnic.info(data).model_id == own_model.section_id("RAST").hex()
     with pytest.raises(rnnic.ModelMissingError, match=own_model.section_id("RAST").hex()):

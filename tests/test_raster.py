@@ -75,7 +75,7 @@ def test_wavefronts_choose_what_the_planner_chooses() -> None:
 
 def test_threads_do_not_change_the_bytes() -> None:
     image = photo_like(50, 60)
-    files = {rnnic.encode(image, tile_size=16, threads=n, quality=80) for n in (1, 2, 5)}
+    files = {rnnic.encode(image, method="raster", tile_size=16, threads=n) for n in (1, 2, 5)}
     assert len(files) == 1
     (data,) = files
     one = rnnic.decode(data, threads=1)
@@ -97,7 +97,7 @@ def test_trace_says_what_codes_each_pixel() -> None:
 
 
 def test_strings_are_runs_in_the_trace() -> None:
-    encoded = rnnic.encode_image(np.full((8, 64, 3), 90, np.uint8), EncodeOptions(quality=90))
+    encoded = rnnic.encode_image(np.full((8, 64, 3), 90, np.uint8), EncodeOptions(method="raster"))
     (trace,) = encoded.traces()
     # Below its first row, a flat image is nothing but one string of four after the other.
     assert (trace.labels[1:] == 0).all()
@@ -144,7 +144,7 @@ def test_tile_payload_must_end_where_its_last_symbol_does() -> None:
     from rnnic.raster.tables import load_model
 
     image = photo_like(16, 16)
-    container = parse(memoryview(rnnic.encode(image, quality=90)))
+    container = parse(memoryview(rnnic.encode(image, method="raster")))
     part = load_model(rnnic.default_model().sections["RAST"]).rgb
     parameters = RasterParameters.from_bytes(container.header.parameters)
     payload = bytes(container.tiles[0])

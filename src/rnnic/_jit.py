@@ -18,7 +18,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["cache_folder", "inlined", "jit"]
+__all__ = ["cache_folder", "forced", "inlined", "jit"]
 
 _KEPT_SECONDS = 60 * 24 * 3600
 
@@ -67,7 +67,7 @@ def _forget_old(kernels: Path) -> None:
 _FOLDER = _kernel_folder()
 
 
-def _compiled(function: Callable[..., Any], **options: str) -> Any:
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     if _FOLDER is None:
         return numba.njit(nogil=True, **options)(function)
     before = numba.config.CACHE_DIR
@@ -81,6 +81,11 @@ def _compiled(function: Callable[..., Any], **options: str) -> Any:
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel."""
     return _compiled(function)
+
+
+def forced(function: Callable[..., Any]) -> Any:
+    """Compile a small function of numbers alone, which the machine code's optimiser must not call."""
+    return _compiled(function, forceinline=True)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

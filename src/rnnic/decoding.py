@@ -165,16 +165,16 @@ def _decode_view(
     """Decode the tiles that a view of the image touches into an array of the view's size."""
 
     def place(index: int) -> None:
-        box = geometry.box(index)
+        full, box = container.header.tile_box(index), geometry.box(index)
         left, upper = max(view.x, box.x), max(view.y, box.y)
         right = min(view.x + view.width, box.x + box.width)
         lower = min(view.y + view.height, box.y + box.height)
         if (right - left, lower - upper) == (box.width, box.height):
             moved = TileBox(box.x - view.x, box.y - view.y, box.width, box.height)
-            decode_tile(container.tiles[index], moved, target)
+            decode_tile(container.tiles[index], full, moved, target)
             return
         tile = np.empty((box.height, box.width, target.shape[2]), np.uint8)
-        decode_tile(container.tiles[index], TileBox(0, 0, box.width, box.height), tile)
+        decode_tile(container.tiles[index], full, TileBox(0, 0, box.width, box.height), tile)
         target[upper - view.y : lower - view.y, left - view.x : right - view.x] = tile[
             upper - box.y : lower - box.y, left - box.x : right - box.x
         ]

@@ -139,7 +139,7 @@ def encode_image(
     Parameters and errors are those of :func:`encode`.
     """
     pixels = _checked_pixels(image)
-    method = method_by_name(options.method)
+    method = method_by_name(options.chosen_method)
     model = resolve_model(options.model)
     encoder = _Encoder(pixels, np.ndim(image), method, model, options, metadata or Metadata())
     if options.target_psnr is None and options.target_bytes is None:

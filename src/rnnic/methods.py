@@ -28,14 +28,13 @@ __all__ = [
     "method_by_name",
 ]
 
-_REGISTRY = {"raster": "rnnic.raster.method"}
+_REGISTRY = {"pyramid": "rnnic.pyramid.method", "raster": "rnnic.raster.method"}
 METHOD_NAMES = tuple(_REGISTRY)
-DEFAULT_METHOD = "raster"
 
 Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[float], None]
-TileDecoder = Callable[[memoryview, TileBox, Pixels], None]
-"""Decodes a payload into its place, the box, of an array (H, W, c)."""
+TileDecoder = Callable[[memoryview, TileBox, TileBox, Pixels], None]
+"""Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +102,8 @@ class Method(ABC):
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the function that decodes the tiles of a file with this header.
 
-        `model` is looked at before the installed ones. With `reduce`, 0 where the method cannot, tiles
-        and their boxes are at 1 / 2**reduce of their size, sides rounded up.
+        `model` is looked at before the installed ones. With `reduce`, 0 where the method cannot, tiles are
+        decoded at 1 / 2**reduce of their size, sides rounded up.
         """
 
     @abstractmethod
@@ -117,15 +116,14 @@ class Method(ABC):
 
 
 @functools.cache
-def method_by_name(name: str | None) -> Method:
-    """Return a method; without a name the default one.
+def method_by_name(name: str) -> Method:
+    """Return a method.
 
     Raises
     ------
     OptionError
         If there is no such method.
     """
-    name = DEFAULT_METHOD if name is None else name
     if name not in _REGISTRY:
         raise OptionError(f"no method {name!r}; there is {', '.join(METHOD_NAMES)}")
     method = importlib.import_module(_REGISTRY[name]).METHOD

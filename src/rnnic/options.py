@@ -14,19 +14,22 @@ __all__ = ["DEFAULT_QUALITY", "EncodeOptions"]
 
 DEFAULT_QUALITY = 90.0
 MAX_ERROR_THRESHOLD = 442.0
+"""Beyond the distance of black and white, 441.67: everything is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
-    """Options of :func:`rnnic.encode`; at most one of the four that set the quality.
+    """Options of :func:`rnnic.encode`; at most one of the five that set the quality.
 
     Parameters
     ----------
     method : str, optional
-        Name of the method; the default is ``"raster"``.
+        Name of the method; the default is ``"pyramid"``, or ``"raster"`` where an error threshold or
+        another search than ``"exact"`` is given, which only that takes.
     quality : float, optional
-        0 … 100; the default is 90 where nothing else sets the quality. Method raster maps it to
-        an error threshold of ``0.4 * (100 - quality)``, so 100 is lossless.
+        0 … 100; the default is 90 where nothing else sets the quality. Method raster maps it to an error
+        threshold of ``0.4 * (100 - quality)``, so 100 is lossless; method pyramid to a step of
+        ``0.75 + 60 * (1 - quality / 100) ** 1.25``.
     error_threshold : float, optional
         No pixel is further from the original than this Euclidean distance, in 8-bit RGB units;
         0 … 442, 0 is lossless.
@@ -40,6 +43,10 @@ class EncodeOptions:
         Tiles coded at once; the default is the number of CPUs, at most 8.
     tile_size : int, optional
         Side of a tile in pixels, 16 … 4096; the default is the method's.
+    step : float, optional
+        Method pyramid: size of its quantiser's steps in samples, 0.25 … 128.
+    effort : int
+        Method pyramid: 1 (fastest) … 9 (smallest files).
     model : Model or path, optional
         The default is the one that comes with the package.
 
@@ -57,12 +64,14 @@ class EncodeOptions:
     neighbors: Any = "exact"
     threads: int | None = None
     tile_size: int | None = None
+    step: float | None = None
+    effort: int = 5
     model: Model | str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         goals = {
             name: getattr(self, name)
-            for name in ("quality", "error_threshold", "target_psnr", "target_bytes")
+            for name in ("quality", "step", "error_threshold", "target_psnr", "target_bytes")
             if getattr(self, name) is not None
         }
         if len(goals) > 1:
@@ -70,6 +79,9 @@ class EncodeOptions:
         _check_range("quality", self.quality, 0, 100)
         _check_range("error_threshold", self.error_threshold, 0, MAX_ERROR_THRESHOLD)
         _check_range("target_psnr", self.target_psnr, 0, 1000)
+        _check_range("step", self.step, 0.25, 128)
+        if self.effort not in range(1, 10):
+            raise OptionError(f"effort is {self.effort}; it must be 1 … 9")
         if self.target_bytes is not None and self.target_bytes < 1:
             raise OptionError(f"target_bytes is {self.target_bytes}; it must be at least 1")
         if self.tile_size is not None and not MIN_TILE_SIZE <= self.tile_size <= MAX_TILE_SIZE:
@@ -77,6 +89,14 @@ class EncodeOptions:
                 f"tile_size is {self.tile_size}; it must be {MIN_TILE_SIZE} … {MAX_TILE_SIZE}"
             )
         thread_count(self.threads)
+
+    @property
+    def chosen_method(self) -> str:
+        """Name of the method that the options ask for."""
+        if self.method is not None:
+            return self.method
+        only_raster = self.error_threshold is not None or self.neighbors != "exact"
+        return "raster" if only_raster else "pyramid"
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:

@@ -2,22 +2,29 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rnnic.errors import RnnicError
+from rnnic.errors import OptionError, RnnicError
 from rnnic.model import Model
-from rnnic.raster.model import SECTION
-from rnnic.raster.training import RasterSettings, train
+from rnnic.pyramid import training as pyramid
+from rnnic.pyramid.method import SECTION as PYRAMID_SECTION
+from rnnic.raster import training as raster
+from rnnic.raster.model import SECTION as RASTER_SECTION
+from rnnic.raster.training import RasterSettings
 
 __all__ = ["PhotoFolder", "train_model"]
 
 Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[float, str], None]
+
+METHODS = ("raster", "pyramid")
+_RASTER_SHARE = 0.2
 
 
 class PhotoFolder:
@@ -83,6 +90,7 @@ def train_model(
     settings: RasterSettings,
     source: str,
     progress: Progress | None = None,
+    methods: Sequence[str] = METHODS,
 ) -> Model:
     """Train a model.
 
@@ -91,16 +99,42 @@ def train_model(
     photos : PhotoFolder
         The photos.
     settings : RasterSettings
-        Same settings and photos give the same model.
+        Those of method raster; its seed is that of all methods. Same settings and photos give the
+        same model.
     source : str
         Says in the model where the photos are from.
     progress : callable, optional
         Receives the fraction done and what is being done.
+    methods : sequence of str
+        Methods to train a section for.
+
+    Raises
+    ------
+    OptionError
+        If a method is not known.
     """
-    section = train(photos.load, len(photos), settings, progress).to_bytes()
-    information = {
-        "photos": len(photos),
-        "source": source,
-        "raster": dataclasses.asdict(settings),
-    }
-    return Model({SECTION: section}, information)
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or not methods:
+        raise OptionError(f"no method {', '.join(unknown)!r}; there is {', '.join(METHODS)}")
+    told = progress or (lambda _done, _what: None)
+    sections = {}
+    information: dict[str, Any] = {"photos": len(photos), "source": source}
+    # The share of the time that training raster takes.
+    split = (_RASTER_SHARE if "pyramid" in methods else 1.0) if "raster" in methods else 0.0
+    if "raster" in methods:
+        trained = raster.train(
+            photos.load, len(photos), settings, lambda done, what: told(split * done, what)
+        )
+        sections[RASTER_SECTION] = trained.to_bytes()
+        information["raster"] = dataclasses.asdict(settings)
+    if "pyramid" in methods:
+        own = pyramid.TrainingSettings(seed=settings.seed)
+        model = pyramid.train(
+            photos.paths,
+            progress=lambda what, done: told(split + (1 - split) * done, what),
+            settings=own,
+            load=lambda path: photos.load(photos.paths.index(path)),
+        )
+        sections[PYRAMID_SECTION] = model.to_bytes()
+        information["pyramid"] = dataclasses.asdict(own)
+    return Model(sections, information)

@@ -1,12 +1,13 @@
 """A decoder that reads like SPEC.md: plain Python, obvious, slow. The oracle of every fast path.
 
-It shares no code with the rest of the package but the classes of errors, so that a mistake is made
-twice or found.
+It shares no code with the fast paths but the classes of errors and, for method pyramid, the reading of
+parameters and model, so that a mistake is made twice or found.
 """
 
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from rnnic.errors import (
@@ -16,6 +17,9 @@ from rnnic.errors import (
     ModelMissingError,
     TruncatedError,
 )
+from rnnic.pyramid.format import PyramidParams
+from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.reference import decode_reference
 
 __all__ = ["decode"]
 
@@ -41,24 +45,37 @@ def decode(data: bytes, model: bytes, max_pixels: int = 2**28) -> Rows:
         Rows of pixels of samples.
     """
     header, payloads = read_container(data, max_pixels)
-    if header["method"] != 0:
-        raise FormatError(f"method {header['method']} is not known")
-    threshold_and_scale = header["parameters"]
-    if len(threshold_and_scale) != 4:
-        raise FormatError("method raster has 4 parameter bytes")
-    _, scale = struct.unpack("<HH", threshold_and_scale)
-    if not 256 <= scale <= 32768:
-        raise FormatError("scale out of range")
-    part = read_model(model, header["model_id"])[header["channels"]]
+    decode_payload = tile_decoder(header, model)
     size, width, height = header["tile_size"], header["width"], header["height"]
     image: Rows = [[[] for _ in range(width)] for _ in range(height)]
     places = [(x, y) for y in range(0, height, size) for x in range(0, width, size)]
     for (x0, y0), payload in zip(places, payloads, strict=True):
         w, h = min(size, width - x0), min(size, height - y0)
-        tile = decode_tile(payload, w, h, part, scale)
+        tile = decode_payload(payload, w, h)
         for y in range(h):
             image[y0 + y][x0 : x0 + w] = tile[y]
     return image
+
+
+def tile_decoder(header: dict[str, Any], model: bytes) -> Callable[[bytes, int, int], Rows]:
+    """Return what decodes a payload of the header's method, given the tile's width and height."""
+    parameters = header["parameters"]
+    if header["method"] == 1:
+        params = PyramidParams.from_bytes(parameters)
+        if params.channels != header["channels"] or header["tile_size"] % 32:
+            raise FormatError("header and parameters disagree")
+        section = find_section(model, "PYRA", header["model_id"])
+        pyramid = PyramidModel.from_bytes(section)
+        return lambda payload, w, h: decode_reference(payload, w, h, params, pyramid)
+    if header["method"] != 0:
+        raise FormatError(f"method {header['method']} is not known")
+    if len(parameters) != 4:
+        raise FormatError("method raster has 4 parameter bytes")
+    _, scale = struct.unpack("<HH", parameters)
+    if not 256 <= scale <= 32768:
+        raise FormatError("scale out of range")
+    part = read_raster(find_section(model, "RAST", header["model_id"]))[header["channels"]]
+    return lambda payload, w, h: decode_tile(payload, w, h, part, scale)
 
 
 # Section 2: container
@@ -147,14 +164,19 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
 # Section 3 and 4.2: model
 
 
-def read_model(data: bytes, model_id: bytes) -> dict[int, dict[str, Any]]:
-    """Return the parts of the section RAST by their number of channels."""
-    for kind, payload, _ in read_chunks(data, b"\x8aRNNMD\r\n"):
-        if kind == "RAST" and hashlib.sha256(b"RAST" + payload).digest()[:16] == model_id:
-            grey, offset = read_part(payload, 0)
-            rgb, _ = read_part(payload, offset)
-            return {1: grey, 3: rgb}
+def find_section(data: bytes, kind: str, model_id: bytes) -> bytes:
+    """Return the section of a model file that has an id (3)."""
+    for found, payload, _ in read_chunks(data, b"\x8aRNNMD\r\n"):
+        if found == kind and hashlib.sha256(kind.encode() + payload).digest()[:16] == model_id:
+            return payload
     raise ModelMissingError(f"model {model_id.hex()} is not at hand")
+
+
+def read_raster(payload: bytes) -> dict[int, dict[str, Any]]:
+    """Return the parts of the section RAST by their number of channels (4.2)."""
+    grey, offset = read_part(payload, 0)
+    rgb, _ = read_part(payload, offset)
+    return {1: grey, 3: rgb}
 
 
 def read_part(data: bytes, offset: int) -> tuple[dict[str, Any], int]:

@@ -209,15 +209,18 @@ def compare(
     method: str | None = None,
     threads: int | None = None,
     model: str | os.PathLike[str] | None = None,
+    effort: int = 5,
 ) -> Row:
     """Compress an image to at least the PSNR of its JPEG at quality 100."""
     pixels = load_image(path).pixels
     jpeg = encode_jpeg(pixels)
     # A JPEG without any loss, as of a plain image, asks for lossless.
     lossless = math.isinf(jpeg.psnr)
-    goal: dict[str, Any] = {"quality": 100.0} if lossless else {"target_psnr": jpeg.psnr}
+    goal: dict[str, Any] = {"target_psnr": jpeg.psnr, "method": method, "effort": effort}
+    if lossless:
+        goal = {"error_threshold": 0.0}
     started = time.perf_counter()
-    data = encode(pixels, method=method, threads=threads, model=model, **goal)
+    data = encode(pixels, threads=threads, model=model, **goal)
     seconds = time.perf_counter() - started
     decoded = decode(data, threads=threads, model=model)
     return Row(

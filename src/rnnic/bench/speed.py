@@ -155,7 +155,8 @@ def measure_speed(
 
 def _settings(data: bytes) -> dict[str, Any]:
     """Return the option that makes a file of this quality without a search."""
-    return {"error_threshold": info(data).parameters["error_threshold"]}
+    found = info(data).parameters
+    return {name: found[name] for name in ("error_threshold", "step") if name in found}
 
 
 def _tiled(pixels: Pixels, count: int) -> Pixels:

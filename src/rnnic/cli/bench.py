@@ -16,7 +16,16 @@ def bench() -> None:
 @click.option(
     "--folder", type=click.Path(), help="Folder with kodim01.png to kodim24.png; no download."
 )
-@click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
+@click.option(
+    "--method",
+    default="raster",
+    show_default=True,
+    metavar="NAME",
+    help="raster (the published one) or pyramid.",
+)
+@click.option(
+    "--effort", type=click.IntRange(1, 9), default=5, show_default=True, help="Of method pyramid."
+)
 @click.option("--limit", type=click.IntRange(1, 24), metavar="N", help="Only the first N images.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the results there.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing JSON file.")
@@ -27,6 +36,7 @@ def kodak(
     method: str | None,
     limit: int | None,
     json_path: str | None,
+    effort: int,
     overwrite: bool,
     threads: int | None,
     model: str | None,
@@ -53,7 +63,7 @@ def kodak(
     rows = []
     with compile_notice():
         for path in images:
-            row = benchmark.compare(path, method, threads, model)
+            row = benchmark.compare(path, method, threads, model, effort)
             rows.append(row)
             click.echo(row.line())
     result = benchmark.Result(rows)
@@ -70,7 +80,7 @@ def kodak(
 @click.option("--psnr", type=float, default=44.0, show_default=True, help="PSNR of both, in dB.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--growth", is_flag=True, help="Time and memory at 0.4 and 24 megapixels instead.")
-@click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
+@click.option("--method", metavar="NAME", help="How pixels are coded.  [default: pyramid]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def speed(
     images: tuple[str, ...],

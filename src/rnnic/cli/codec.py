@@ -52,7 +52,18 @@ def _chosen(metadata: "Metadata", kinds: str) -> "Metadata":
     metavar="T",
     help="No pixel is further off, in 8-bit RGB units; 0: lossless.",
 )
-@click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
+@click.option("--step", type=float, metavar="D", help="Method pyramid: step size, in samples.")
+@click.option(
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=5,
+    help="Method pyramid: 1 (fastest) to 9 (smallest).  [default: 5]",
+)
+@click.option(
+    "--method",
+    metavar="NAME",
+    help="pyramid, or raster, which bounds every pixel's error.  [default: pyramid]",
+)
 @neighbors_option
 @click.option("--tile-size", type=int, metavar="N", help="Side of a tile, 16 to 4096 pixels.")
 @threads_option

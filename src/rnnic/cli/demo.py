@@ -23,7 +23,11 @@ __all__ = ["demo"]
 @click.argument("error_threshold", type=float, required=False)
 @click.option("--quality", type=float, metavar="Q", help="0 to 100, lossless.  [default: 90]")
 @click.option("--psnr", type=float, metavar="DB", help="Least bytes found with this PSNR.")
-@click.option("--method", metavar="NAME", help="How pixels are coded.  [default: raster]")
+@click.option(
+    "--method",
+    metavar="NAME",
+    help="pyramid, or raster, which bounds every pixel's error.  [default: pyramid]",
+)
 @neighbors_option
 @click.option(
     "--folder",

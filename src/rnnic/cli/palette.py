@@ -23,10 +23,22 @@ def palette() -> None:
 @click.option("--window", type=click.IntRange(8), help="Side of the windows that are counted in.")
 @click.option("--windows", type=click.IntRange(1), help="Number of such windows.")
 @click.option("--spread", metavar="NAME", help="grid, poisson, random or kmeans.  [default: grid]")
+@click.option(
+    "--methods",
+    default="raster,pyramid",
+    show_default=True,
+    metavar="NAMES",
+    help="What the model is to serve.",
+)
 @click.option("--source", default="", metavar="TEXT", help="Where the photos are from; kept in it.")
 @overwrite_option
 def train(
-    photo_dir: str, output: str, source: str, overwrite: bool, **settings: int | str | None
+    photo_dir: str,
+    output: str,
+    source: str,
+    methods: str,
+    overwrite: bool,
+    **settings: int | str | None,
 ) -> None:
     """Train a model on all photos in PHOTO_DIR and the folders in it.
 
@@ -43,7 +55,7 @@ def train(
     wanted = RasterSettings(**chosen)
     photos = PhotoFolder(Path(photo_dir), lambda line: click.echo(f"rnnic: {line}", err=True))
     with naming(photo_dir), compile_notice(), progress_bar() as progress:
-        model = train_model(photos, wanted, source, progress)
+        model = train_model(photos, wanted, source, progress, methods.split(","))
     data = model.to_bytes()
     with atomic_output(output, overwrite=overwrite) as file:
         file.write(data)

@@ -25,7 +25,6 @@ from rnnic.search import NeighborSearch, checked_query
 from rnnic.search.exact import ExactIndex, build_index, scratch_for
 
 __all__ = [
-    "MAX_ERROR_THRESHOLD",
     "Plan",
     "palette_points",
     "parameters_for",
@@ -33,8 +32,6 @@ __all__ = [
     "write_tiles",
 ]
 
-MAX_ERROR_THRESHOLD = 442.0
-"""Beyond the distance of black and white, 441.67: everything is allowed."""
 _THRESHOLD_PER_UNIT = 0.8
 """Threshold over palette unit that costs the fewest bytes at equal PSNR on the training photos."""
 _MATCH_MARGIN = 1.0
@@ -62,7 +59,7 @@ def parameters_for(error_threshold: float) -> RasterParameters:
     Parameters
     ----------
     error_threshold : float
-        Euclidean distance in 8-bit RGB units, 0 … `MAX_ERROR_THRESHOLD`; rounded down to 1/64.
+        Euclidean distance in 8-bit RGB units, not negative; rounded down to 1/64.
     """
     threshold = min(int(error_threshold * 64), MAX_THRESHOLD)
     scale = round(256 * threshold / 64 / _THRESHOLD_PER_UNIT)
@@ -182,10 +179,10 @@ def _plan_in_wavefronts(
     limit, radii = _limits(parameters.threshold)
     points = palette_points(entries, part.channels)
     searches = []
-    for palette_points_ in points:
+    for own in points:
         searches.append(search())
-        if len(palette_points_):
-            searches[-1].fit(palette_points_)
+        if len(own):
+            searches[-1].fit(own)
     lanes = _lanes(boxes)
     positions = lanes[:, 1].copy()
     ready = np.empty(len(lanes), np.int32)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnic.container import Header, TileBox
+from rnnic.errors import OptionError
 from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, MAX_ERROR_THRESHOLD, EncodeOptions
@@ -40,6 +41,8 @@ class RasterMethod(Method):
 
     def control(self, options: EncodeOptions) -> float:
         """Return the error threshold that the options ask for."""
+        if options.step is not None:
+            raise OptionError("step is of method pyramid; method raster takes error_threshold")
         if options.error_threshold is not None:
             return options.error_threshold
         quality = DEFAULT_QUALITY if options.quality is None else options.quality
@@ -78,8 +81,9 @@ class RasterMethod(Method):
         found = find_section(SECTION, header.model_id, model)
         part = load_model(found.sections[SECTION]).part(header.channels)
 
-        def decode(payload: memoryview, box: TileBox, out: Pixels) -> None:
-            decode_tile(payload, box, part, parameters, out)
+        def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
+            del box
+            decode_tile(payload, place, part, parameters, out)
 
         return decode
 

@@ -42,7 +42,7 @@ class PartSettings:
     """Sizes of one part's palettes: strings of 4, of 2, small, large; and the number of classes."""
 
     sizes: tuple[int, int, int, int]
-    classes: int = 16
+    classes: int = 12
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RasterSettings:
     draws: int = 3_000_000
     window: int = 256
     windows: int = 800
-    rgb: PartSettings = field(default_factory=lambda: PartSettings((2000, 1500, 1000, 4000)))
+    rgb: PartSettings = field(default_factory=lambda: PartSettings((2000, 1500, 1000, 3000)))
     grey: PartSettings = field(default_factory=lambda: PartSettings((1200, 160, 60, 400)))
 
     def __post_init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Method ``pyramid``: a palette of differences over a binary pyramid."""

@@ -1,0 +1,135 @@
+"""The base plane: a median predictor and adaptive Golomb-Rice codes."""
+
+import numpy as np
+
+from rnnic._jit import forced, jit
+
+__all__ = ["decode_base", "encode_base"]
+
+MAX_UNARY = 24
+RAW_BITS = 18
+LARGEST = 65535
+"""Real values have 16 bits; the limit keeps garbage from growing."""
+
+
+@forced
+def median_prediction(q, c, y, x):
+    """Median of left, upper and left + upper - upper-left (LOCO-I, Weinberger et al. 2000)."""
+    if y == 0:
+        return q[c, 0, x - 1] if x > 0 else 0
+    if x == 0:
+        return q[c, y - 1, 0]
+    a, b = q[c, y, x - 1], q[c, y - 1, x]
+    return max(min(a, b), min(max(a, b), a + b - q[c, y - 1, x - 1]))
+
+
+@forced
+def rice_parameter(total, count):
+    """Smallest k with ``count << k >= total``, at most 16."""
+    k = 0
+    while k < 16 and (count << k) < total:
+        k += 1
+    return k
+
+
+@jit
+def put_bits(bits, n, value, length):
+    """Write the low ``length`` bits of ``value``, highest first; returns the new position."""
+    for i in range(length - 1, -1, -1):
+        bits[n] = (value >> i) & 1
+        n += 1
+    return n
+
+
+@jit
+def get_bits(bits, n, length):
+    """Read a number; bits beyond the end are zero."""
+    value = np.int64(0)
+    for i in range(n, n + length):
+        value = 2 * value + (np.int64(bits[i]) if i < bits.shape[0] else np.int64(0))
+    return value
+
+
+@jit
+def encode_base(q, bits):
+    """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each).
+
+    Returns how many bits were written; 48 for each number are always enough.
+    """
+    n = 0
+    height, width = q.shape[1], q.shape[2]
+    for c in range(q.shape[0]):
+        total, count = 16, 1
+        for y in range(height):
+            first = 1 if y == 0 else 0
+            if y == 0:
+                value = 2 * q[c, 0, 0] if q[c, 0, 0] >= 0 else -2 * q[c, 0, 0] - 1
+                n = put_bits(bits, n, value, RAW_BITS)
+            same = True
+            for x in range(first, width):
+                same = same and q[c, y, x] == median_prediction(q, c, y, x)
+            n = put_bits(bits, n, 1 if same else 0, 1)
+            if same:
+                continue
+            for x in range(first, width):
+                error = q[c, y, x] - median_prediction(q, c, y, x)
+                value = 2 * error if error >= 0 else -2 * error - 1
+                k = rice_parameter(total, count)
+                ones = min(value >> k, MAX_UNARY)
+                for _ in range(ones):
+                    n = put_bits(bits, n, 1, 1)
+                if ones < MAX_UNARY:
+                    n = put_bits(bits, n, 0, 1)
+                    n = put_bits(bits, n, value, k)
+                else:
+                    n = put_bits(bits, n, value, RAW_BITS)
+                total += value
+                count += 1
+                if count == 32:
+                    total >>= 1
+                    count >>= 1
+    return n
+
+
+@jit
+def decode_base(bits, q):
+    """Decode into ``q``; returns False if ``bits`` (uint8, one bit each) end too early."""
+    n = 0
+    end = bits.shape[0]
+    height, width = q.shape[1], q.shape[2]
+    for c in range(q.shape[0]):
+        total, count = 16, 1
+        for y in range(height):
+            first = 1 if y == 0 else 0
+            if y == 0:
+                value = get_bits(bits, n, RAW_BITS)
+                n += RAW_BITS
+                value = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
+                q[c, 0, 0] = min(max(value, -LARGEST), LARGEST)
+            same = get_bits(bits, n, 1) == 1
+            n += 1
+            for x in range(first, width):
+                error = 0
+                if not same:
+                    k = rice_parameter(total, count)
+                    ones = 0
+                    while n < end and ones < MAX_UNARY and bits[n] == 1:
+                        ones += 1
+                        n += 1
+                    if ones == MAX_UNARY:
+                        value = get_bits(bits, n, RAW_BITS)
+                        n += RAW_BITS
+                    else:
+                        value = (ones << k) + get_bits(bits, n + 1, k)
+                        n += k + 1
+                    total += value
+                    count += 1
+                    if count == 32:
+                        total >>= 1
+                        count >>= 1
+                    error = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
+                guess = median_prediction(q, c, y, x) + error
+                q[c, y, x] = min(max(guess, -LARGEST), LARGEST)
+            if n > end:
+                return False
+    return True

@@ -1,0 +1,139 @@
+"""Colour matrix of an image, found in milliseconds and sent in fixed point."""
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic._jit import jit
+from rnnic.pyramid.format import COLOUR_SHIFT
+
+__all__ = ["FIXED", "choose_colour", "forward_matrix"]
+
+_S2, _S3, _S6 = 2**-0.5, 3**-0.5, 6**-0.5
+FIXED = np.array([[_S3, _S3, _S3], [_S2, 0.0, -_S2], [_S6, -2 * _S6, _S6]])
+"""Orthonormal luma and colour differences, the usual good choice."""
+
+
+def to_fixed(matrix: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    """Nine numbers in 1/16384."""
+    return tuple(int(v) for v in np.rint(matrix * (1 << COLOUR_SHIFT)).reshape(-1))
+
+
+def forward_matrix(colour: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return what turns pixels into components in 1/64 sample: the inverse of the decoder's matrix."""
+    if not colour:
+        return np.full((1, 1), 64, np.float32)
+    decoder = np.array(colour, np.float64).reshape(3, 3).T / (1 << COLOUR_SHIFT)
+    return (np.linalg.inv(decoder) * 64).astype(np.float32)
+
+
+SAMPLES = 6000
+LEVELS = 6
+
+
+def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> tuple[int, ...]:
+    """Find the rotation whose components cost the least.
+
+    The cost of a matrix is the sum of ``log2(1 + (r / s)**2)`` over a sample of residuals of a
+    cheap Haar pyramid; ``s`` is the step size seen by those residuals. A pattern search starts
+    from the fixed matrix and from the Karhunen-Loeve transform.
+
+    Parameters
+    ----------
+    pixels : uint8 array, (height, width, 3)
+    step : int
+        Step size in 1/1024 sample.
+
+    Returns
+    -------
+    tuple of nine int
+        ``PyramidParams.colour``.
+    """
+    residuals = sample_residuals(pixels)
+    if len(residuals) < 16:
+        return to_fixed(FIXED)
+    scaled = (residuals / (step / 1024 * 0.7)).astype(np.float32)
+    _, vectors = np.linalg.eigh(scaled.T.astype(np.float64) @ scaled)
+    best_cost, best = np.inf, FIXED
+    for start in (FIXED, vectors[:, ::-1].T):
+        matrix = np.array(start, order="C")  # a copy: the search turns it in place
+        cost = pattern_search(scaled, matrix)
+        if cost < best_cost:
+            best_cost, best = cost, matrix
+    best = best[np.argsort(-np.abs(residuals @ best.T).sum(axis=0), kind="stable")]
+    signs = np.where((FIXED * best).sum(axis=1) < 0, -1.0, 1.0)
+    return to_fixed(best * signs[:, None])
+
+
+def sample_residuals(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Residuals of a Haar pyramid, (samples, 3), in orthonormal units; the finest weigh most."""
+    height, width = pixels.shape[:2]
+    # A few bands of rows stand for a large image.
+    if height > 512:
+        starts = np.linspace(0, height - 128, 4).astype(int) & ~1
+        pixels = np.concatenate([pixels[s : s + 128] for s in starts])
+    if width > 1024:
+        pixels = pixels[:, :1024]
+    plane = pixels.astype(np.float32)
+    found = []
+    count = SAMPLES
+    for level in range(LEVELS):
+        if level % 2:
+            plane = plane.transpose(1, 0, 2)
+        even = plane.shape[1] & ~1
+        if even < 2:
+            break
+        mean = (plane[:, 0:even:2] + plane[:, 1:even:2]) * np.float32(0.5)
+        difference = plane[:, 0:even:2] - plane[:, 1:even:2]
+        if mean.shape[1] > 2:
+            difference[:, 1:-1] -= np.float32(0.25) * (mean[:, :-2] - mean[:, 2:])
+        flat = difference.reshape(-1, 3)
+        count = max(count // 2, 100)
+        # An odd stride walks through all columns.
+        stride = max(len(flat) // count, 1) | 1
+        found.append(flat[::stride] * np.float32(2 ** ((level - 1) / 2)))
+        plane = mean.transpose(1, 0, 2) if level % 2 else mean
+    if not found:
+        return np.zeros((0, 3))
+    return np.concatenate(found).astype(np.float64)
+
+
+@jit
+def spread_cost(residuals, matrix):
+    """Mean of ``log2(1 + z**2)`` over all components of ``residuals @ matrix.T``."""
+    total = 0.0
+    for i in range(residuals.shape[0]):
+        product = 1.0
+        for c in range(3):
+            z = 0.0
+            for k in range(3):
+                z += matrix[c, k] * residuals[i, k]
+            product *= 1.0 + z * z
+        total += np.log2(product)
+    return total / residuals.shape[0]
+
+
+@jit
+def pattern_search(residuals, matrix):
+    """Turn ``matrix`` about its own axes while that lowers the cost; returns the cost."""
+    cost = spread_cost(residuals, matrix)
+    angle = 0.2
+    trial = np.empty((3, 3))
+    while angle > 0.01:
+        improved = False
+        for axis in range(3):
+            i, j = (axis + 1) % 3, (axis + 2) % 3
+            for sign in (1.0, -1.0):
+                c, s = np.cos(angle), sign * np.sin(angle)
+                trial[:] = matrix
+                for k in range(3):
+                    trial[i, k] = c * matrix[i, k] - s * matrix[j, k]
+                    trial[j, k] = s * matrix[i, k] + c * matrix[j, k]
+                found = spread_cost(residuals, trial)
+                if found < cost - 1e-5:
+                    cost = found
+                    matrix[:] = trial
+                    improved = True
+                    break
+        if not improved:
+            angle *= 0.5
+    return cost

@@ -1,0 +1,235 @@
+"""Encoder of a tile: chooses; what it means is written in `rnnic.pyramid.format`."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.entropy.rans import encode_tokens
+from rnnic.pyramid.base import encode_base
+from rnnic.pyramid.colour import forward_matrix
+from rnnic.pyramid.decoder import Planes, RowBuffers, pixels_from_planes, start_planes, table_sizes
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES
+from rnnic.pyramid.encoder_kernels import (
+    average_columns,
+    average_rows,
+    encode_pass,
+    to_components,
+)
+from rnnic.pyramid.format import (
+    MAX_SIDE,
+    Pass,
+    PyramidParams,
+    base_step,
+    derive,
+    entry_weights,
+    pass_step,
+    pass_weights,
+    passes,
+    quantiser_of,
+)
+from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import (
+    CHROMA_CELLS,
+    CandidateGrid,
+    ExactSearcher,
+    Searcher,
+    search_tables,
+)
+
+__all__ = ["encode_tile", "states_for_effort"]
+
+DEFAULT_LAMBDA = 0.10
+TOKENS_PER_PAIR = 18
+"""More than eight escapes and nine raw bytes need, let alone eight entries."""
+Sink = Callable[[Pass, dict[str, Any]], None]
+
+
+def states_for_effort(effort: int) -> int:
+    """Trellis states that suit an effort of 1 (fastest) to 9 (smallest)."""
+    return 1 if effort <= 2 else (8 if effort <= 7 else 16)
+
+
+def prune_for_effort(effort: int) -> float:
+    """How much worse than the best a survivor may be, in squared steps."""
+    return 0.4 if effort <= 4 else (0.6 if effort <= 6 else 1.5)
+
+
+@lru_cache(maxsize=4)
+def default_grid(model: PyramidModel, channels: int, states: int) -> CandidateGrid:
+    """Candidates found by exhaustive search; kept for the next tiles."""
+    quantiser = quantiser_of(model.tables(channels), states)
+    return CandidateGrid(quantiser, channels, ExactSearcher())
+
+
+@lru_cache(maxsize=4)
+def default_search_tables(
+    model: PyramidModel, channels: int, states: int, band: int
+) -> tuple[Any, ...]:
+    """Search tables on the default grid; kept for the next tiles."""
+    quantiser = quantiser_of(model.tables(channels), states)
+    return search_tables(quantiser, band, default_grid(model, channels, min(states, 8)))
+
+
+def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
+    """Back pointers of a row: state, choice, table, residual, escape sequence."""
+    return (
+        np.zeros((width, states), np.uint8),
+        np.zeros((width, states), np.int32),
+        np.zeros((width, states), np.int32),
+        np.zeros((width, states, 3), np.int32),
+        np.zeros((width, states, MAX_ESCAPES + 2), np.int64),
+    )
+
+
+def pyramid_of(
+    pixels: npt.NDArray[np.uint8], params: PyramidParams
+) -> list[npt.NDArray[np.float32]]:
+    """Components of every level, finest first: float32 (components, height, width), 1/64 sample."""
+    height, width = pixels.shape[:2]
+    plane = np.empty((params.channels, height, width), np.float32)
+    to_components(pixels, forward_matrix(params.colour), plane)
+    levels = [plane]
+    for step in passes(width, height)[0][::-1]:
+        above = levels[-1]
+        if step.along_x:
+            mean = np.empty((params.channels, step.height, (step.width + 1) // 2), np.float32)
+            average_columns(above, mean)
+        else:
+            mean = np.empty((params.channels, (step.height + 1) // 2, step.width), np.float32)
+            average_rows(above, mean)
+        levels.append(mean)
+    return levels
+
+
+def with_room(
+    queue: npt.NDArray[np.int64], filled: npt.NDArray[np.int64], more: int
+) -> npt.NDArray[np.int64]:
+    """Return the queue of tokens, (lanes, capacity), with room for ``more`` in every lane."""
+    used = int(filled.max())
+    if used + more <= queue.shape[1]:
+        return queue
+    grown = np.empty((queue.shape[0], used + more), np.int64)
+    grown[:, :used] = queue[:, :used]
+    return grown
+
+
+def encode_tile(
+    pixels: npt.NDArray[np.uint8],
+    params: PyramidParams,
+    model: PyramidModel,
+    effort: int = 5,
+    searcher: Searcher | None = None,
+    *,
+    weight: float = DEFAULT_LAMBDA,
+    counts: npt.NDArray[np.int64] | None = None,
+    sink: Sink | None = None,
+) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    """Encode a tile.
+
+    Parameters
+    ----------
+    pixels : uint8 array, (height, width, channels)
+    params, model
+        What the decoder will be given; ``params.states`` is not changed by ``effort``.
+    effort : int
+        1 to 9: how many survivors the trellis search keeps.
+    searcher : Searcher, optional
+        Backend that finds the candidates; the exhaustive search by default.
+    weight : float
+        Lagrange multiplier of bits, in squared steps.
+    counts : int64 array, (codebooks * contexts, symbols), optional
+        Histogram of symbols to add to (training).
+    sink : callable, optional
+        Is given the state of every pass (training).
+
+    Returns
+    -------
+    data : bytes
+    reconstruction : uint8 array, (height, width, channels)
+        Exactly what `rnnic.pyramid.decoder.decode_tile` returns for ``data``.
+    """
+    height, width = pixels.shape[:2]
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise ValueError("tile size is out of range")
+    steps, _, _ = passes(width, height)
+    levels = pyramid_of(np.ascontiguousarray(pixels), params)
+    step_of_base = base_step(params.step)
+    base = np.rint(levels[-1] / step_of_base).astype(np.int64)
+    bits = np.zeros(48 * base.size, np.uint8)
+    base_bytes = np.packbits(bits[: encode_base(base, bits)]).tobytes()
+
+    planes = Planes(width, height, params.channels)
+    samples, energies = start_planes(planes, base, params.step)
+    band = model.band(params.step)
+    tables = model.tables(params.channels)
+    quantiser = quantiser_of(tables, params.states)
+    derived = derive(model, params.channels, params.step, params.states)
+    if searcher is None:
+        search = default_search_tables(model, params.channels, params.states, band)
+    else:
+        grid = CandidateGrid(quantiser, params.channels, searcher)
+        search = search_tables(quantiser, band, grid)
+    # The search also needs the shape of the candidate grid: branches, and chroma cells.
+    grid_shape = [1 if params.states == 1 else 2, CHROMA_CELLS if params.channels == 3 else 1]
+    sizes = np.concatenate([table_sizes(params, model), np.array(grid_shape, np.int64)])
+    rows = RowBuffers(params.lanes, width, 3 if sink is None else height + 3)
+    work = work_arrays(width, params.states)
+    filled = np.zeros(params.lanes, np.int64)
+    trellis = np.zeros(params.lanes, np.int64)
+    coded = 0
+    queue = np.empty((params.lanes, 0), np.int64)
+    histogram = np.zeros((0, 0), np.int64) if counts is None else counts
+    for step, source in zip(steps, levels[-2::-1], strict=True):
+        scaled = pass_step(params.step, step.level)
+        weights = pass_weights(tables, band, step.level, scaled)
+        children, spread = planes.take(step.width, step.height)
+        before = filled.copy(), trellis.copy()
+        lanes = params.lanes if step.rows >= 4 * params.lanes else 1
+        queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * -(-step.rows // lanes))
+        any_coded = encode_pass(
+            samples, energies, children, spread, source, step.rows, step.columns,
+            step.width, step.height, step.along_x,
+            tables.luma_taps[band, step.level], tables.chroma_taps[band, step.level],
+            weights, entry_weights(derived, weights), np.int32(scaled), (1 << 29) // scaled,
+            trellis, np.float32(weight), np.float32(prune_for_effort(effort)), sizes,
+            tuple(derived), *search, work, queue, filled, histogram, *rows.all(),
+        )  # fmt: skip
+        if any_coded:
+            coded |= 1 << step.level
+        else:
+            filled[:], trellis[:] = before
+        if sink is not None:
+            sink(step, {"parents": samples, "energies": energies, "source": source,
+                        "differences": rows.differences[0], "residuals": rows.residuals[0],
+                        "magnitudes": rows.magnitudes[0], "scaled": scaled})  # fmt: skip
+        samples, energies = children, spread
+    out = np.empty((height, width, params.channels), np.uint8)
+    pixels_from_planes(samples, width, height, params, out)
+    return _assemble(coded, base_bytes, queue, filled), out
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _assemble(
+    coded: int, base: bytes, tokens: npt.NDArray[np.int64], filled: npt.NDArray[np.int64]
+) -> bytes:
+    """Mask of coded passes, lengths, base plane, lanes."""
+    head = bytes([coded & 255, coded >> 8]) + _varint(len(base))
+    lanes = []
+    if coded:
+        words = np.zeros(int(filled.max()) + 2, np.uint16)
+        for k, count in enumerate(filled):
+            first = encode_tokens(tokens[k], count, words)
+            lanes.append(words[first:].astype("<u2").tobytes())
+            head += _varint(len(words) - first)
+    return head + base + b"".join(lanes)

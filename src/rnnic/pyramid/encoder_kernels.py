@@ -1,0 +1,467 @@
+"""Rate-distortion search: Viterbi over the trellis states along each row (encoder only)."""
+
+import numpy as np
+from numpy import float32, int32
+
+from rnnic._jit import forced, jit
+from rnnic.entropy.rans import SYMBOL_BITS
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, TOP_ACTIVITY
+from rnnic.pyramid.kernels import (
+    copy_unpaired,
+    extend_borders,
+    row_context,
+    row_rebuild,
+    scale_residual,
+)
+from rnnic.pyramid.search import CANDIDATES, CELL, CHROMA_REACH, LUMA_CELLS, LUMA_REACH
+
+__all__ = ["average_columns", "average_rows", "encode_pass", "to_components"]
+
+PER_CELL = float32(1 / CELL)
+HALF = float32(0.5)
+REACH_0 = float32(LUMA_REACH)
+REACH_1 = float32(CHROMA_REACH)
+HUGE = float32(1e30)
+COARSE_LAMBDA = float32(0.02)
+COARSE_BITS = float32(14.0)
+FAR_BITS = float32(8.0)
+"""Rare and coarse entries are tried when they could win with this many bits."""
+BACKTRACK = MAX_ESCAPES + 2
+
+
+@forced
+def nearest(a0, a1, a2, cells, cell, magnitudes, first, lengths, row, weight):
+    """Entry of least squared distance + weight * bits among the candidates of a cell."""
+    best, entry = HUGE, np.int64(0)
+    bits = row << SYMBOL_BITS
+    for t in range(CANDIDATES):
+        j = np.int64(cells[cell + t])
+        d0 = a0 - magnitudes[first + j, 0]
+        d1 = a1 - magnitudes[first + j, 1]
+        d2 = a2 - magnitudes[first + j, 2]
+        d = d0 * d0 + d1 * d1 + d2 * d2 + weight * lengths[bits + j]
+        if d < best:
+            best, entry = d, j
+    return best, entry
+
+
+@forced
+def cell_of(a0, a1, a2, side, chroma_cells):
+    """Index of a cell's first candidate; ``side`` counts codebooks and branches together."""
+    c = side * LUMA_CELLS + np.int64(a0 * PER_CELL + HALF)
+    c = c * chroma_cells + np.int64(a1 * PER_CELL + HALF)
+    return (c * chroma_cells + np.int64(a2 * PER_CELL + HALF)) * CANDIDATES
+
+
+@forced
+def sign_pattern(u0, u1, u2, magnitudes, at):
+    """Bit j is set if the j-th non-zero component is negative; also the number of bits."""
+    pattern, bits = 0, 0
+    if magnitudes[at, 0] > 0:
+        pattern |= u0 < 0
+        bits += 1
+    if magnitudes[at, 1] > 0:
+        pattern |= (u1 < 0) << bits
+        bits += 1
+    if magnitudes[at, 2] > 0:
+        pattern |= (u2 < 0) << bits
+        bits += 1
+    return pattern, bits
+
+
+@jit
+def search_escaped(
+    u, depth, side, book, table, luma_class, cells, magnitudes, lengths, vectors, weight, sizes,
+    sequence,
+):  # fmt: skip
+    """Code ``u`` with ``depth`` escapes; returns the cost, ``HUGE`` if that does not reach.
+
+    ``sequence[1 + z]`` becomes ``entry << 3 | signs`` at scale ``4**z``; cost includes bits.
+    """
+    escape, luma_classes, chroma_classes, contexts = sizes[0], sizes[1], sizes[2], sizes[3]
+    sides, chroma_cells = sizes[4], sizes[5]
+    rare = book * contexts + luma_classes * (chroma_classes + 4) + luma_class
+    rate = lengths[(table << SYMBOL_BITS) + escape]
+    if depth > 0:
+        rate += lengths[(rare << SYMBOL_BITS) + escape]
+    for z in range(1, depth):
+        row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+        rate += lengths[(row << SYMBOL_BITS) + escape]
+    o0, o1, o2 = float32(0), float32(0), float32(0)
+    g = float32(4.0**depth)
+    for z in range(depth, -1, -1):
+        v0, v1, v2 = (u[0] - o0) / g, (u[1] - o1) / g, (u[2] - o2) / g
+        if abs(v0) > REACH_0 or abs(v1) > REACH_1 or abs(v2) > REACH_1:
+            return HUGE
+        used = book if z == 0 else 0
+        if z == depth:
+            row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+            if z == 0:
+                row = rare
+        else:
+            row = used * contexts + contexts - 5 + min(z, 4)
+        best, entry = HUGE, np.int64(0)
+        for p in range(sides):
+            if z > 0 or p == side:
+                cell = cell_of(abs(v0), abs(v1), abs(v2), used * sides + p, chroma_cells)
+                cost, found = nearest(
+                    abs(v0), abs(v1), abs(v2), cells, cell, magnitudes, used << SYMBOL_BITS,
+                    lengths, row, weight if z == 0 else COARSE_LAMBDA,
+                )  # fmt: skip
+                if cost < best:
+                    best, entry = cost, found
+        at = (used << SYMBOL_BITS) | entry
+        signs, _ = sign_pattern(v0, v1, v2, magnitudes, at)
+        sequence[1 + z] = (entry << 3) | signs
+        rate += lengths[(row << SYMBOL_BITS) + entry]
+        at = (at << 3) | signs
+        o0 += g * float32(vectors[at, 0]) / float32(64)
+        o1 += g * float32(vectors[at, 1]) / float32(64)
+        o2 += g * float32(vectors[at, 2]) / float32(64)
+        g /= float32(4)
+    e0, e1, e2 = u[0] - o0, u[1] - o1, u[2] - o2
+    sequence[0] = depth
+    return e0 * e0 + e1 * e1 + e2 * e2 + weight * rate
+
+
+@jit
+def search_far(
+    u, side, book, table, luma_class, cells, magnitudes, lengths, vectors, weight, sizes, limit,
+    sequence,
+):  # fmt: skip
+    """Try escapes, then raw numbers; the best is left in ``sequence`` if below ``limit``."""
+    trial = np.empty(BACKTRACK, np.int64)
+    need = max(abs(u[0]) / REACH_0, max(abs(u[1]), abs(u[2])) / REACH_1)
+    depth = 0
+    while depth < MAX_ESCAPES and need > float32(4.0**depth):
+        depth += 1
+    best = limit
+    enough = weight * (lengths[(table << SYMBOL_BITS) + sizes[0]] + COARSE_BITS)
+    for z in range(depth, min(depth + 2, MAX_ESCAPES)):
+        if best < enough and z > depth:
+            break
+        cost = search_escaped(
+            u, z, side, book, table, luma_class, cells, magnitudes, lengths, vectors, weight,
+            sizes, trial,
+        )  # fmt: skip
+        if cost < best:
+            best = cost
+            sequence[:] = trial
+    if best >= HUGE and side == 0:
+        best = float32(1e6)
+        sequence[0] = MAX_ESCAPES
+        for c in range(3):
+            value = min(max(float(u[c]), -8388607.0), 8388607.0)
+            sequence[1 + c] = int(np.floor(value + 0.5))
+    return best
+
+
+@jit
+def vector_of(sequence, book, vectors, top, out):
+    """Residual in 1/64 step of an escaped pair, as a decoder computes it."""
+    depth = sequence[0]
+    for c in range(3):
+        if depth == MAX_ESCAPES:
+            out[c] = min(max(sequence[1 + c] * 64, -top), top)
+        else:
+            value = np.int64(0)
+            for z in range(depth, -1, -1):
+                used = book if z == 0 else 0
+                entry = np.int64(vectors[(used << (SYMBOL_BITS + 3)) | sequence[1 + z], c])
+                value = min(max(value * 4 + entry, -top), top)
+            out[c] = value
+
+
+@forced
+def put(tokens, count, spans, row, symbol, raw, bits, counts):
+    """Queue a token; returns the new number of tokens."""
+    span = np.int64(spans[(row << SYMBOL_BITS) | symbol])
+    tokens[count] = (span >> 16) | ((span & 0xFFFF) << 13) | (raw << 26) | (bits << 34)
+    if counts.shape[0] > 0:
+        counts[row, symbol] += 1
+    return count + 1
+
+
+@jit
+def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels, sizes, counts):
+    """Queue the tokens of an escaped pair."""
+    escape, luma_classes, chroma_classes, contexts = sizes[0], sizes[1], sizes[2], sizes[3]
+    depth = sequence[0]
+    count = put(tokens, count, spans, table, escape, 0, 0, counts)
+    rare = book * contexts + luma_classes * (chroma_classes + 4) + luma_class
+    if depth > 0:
+        count = put(tokens, count, spans, rare, escape, 0, 0, counts)
+    for z in range(1, depth):
+        row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+        count = put(tokens, count, spans, row, escape, 0, 0, counts)
+    if depth == MAX_ESCAPES:
+        for c in range(3):
+            for shift in (16, 8, 0):
+                raw = (sequence[1 + c] >> shift) & 255
+                tokens[count] = (raw << 26) | (np.int64(8) << 34)
+                count += 1
+        return count
+    for z in range(depth, -1, -1):
+        used = book if z == 0 else 0
+        if z == depth:
+            row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+            if z == 0:
+                row = rare
+        else:
+            row = used * contexts + contexts - 5 + min(z, 4)
+        entry = sequence[1 + z] >> 3
+        bits = np.int64(labels[(used << SYMBOL_BITS) | entry]) & 3
+        count = put(tokens, count, spans, row, entry, sequence[1 + z] & 7, bits, counts)
+    return count
+
+
+@jit
+def search_row(
+    target, n, base, activity, luma, chroma, weights, left, step, top, start, weight, prune,
+    sizes, tables, cells, magnitudes, lengths, work, out, tokens, count, counts,
+):  # fmt: skip
+    """Choose the residuals of a row.
+
+    Parameters
+    ----------
+    target : float32 array, (components, n)
+        Differences to code, in 1/64 sample.
+    base, activity, luma, chroma, weights, left, step, top
+        As for `rnnic.pyramid.decoder_kernels.decode_pass`, of one lane.
+    start : int
+        Trellis state at the start of the row.
+    weight, prune : float32
+        Lagrange multiplier; survivors worse than the best by more than ``prune`` are dropped.
+    work : tuple of arrays
+        Back pointers, see `rnnic.pyramid.encoder.Work`.
+    out : int32 array, (3, n)
+        Output: chosen residuals in 1/64 step.
+    tokens, count : int64 array, int
+        Queue, and its length.
+    counts : int64 array, (tables, symbols) or (0, 0)
+        Histogram to add to.
+
+    Returns
+    -------
+    tuple of int
+        New length of the queue, and the trellis state at the end of the row.
+    """
+    _, spans, labels, vectors, luma_class, chroma_class, next_state = tables
+    back, chosen, row_of, scaled, chain = work
+    states = next_state.shape[0] >> 1
+    components = target.shape[0]
+    contexts, sides, chroma_cells = sizes[3], sizes[4], sizes[5]
+    inverse = float32(16.0) / float32(step)
+    cost = np.full(states, HUGE, np.float32)
+    new_cost = np.full(states, HUGE, np.float32)
+    survivor = np.zeros((states, 5), np.int32)
+    new_survivor = np.zeros((states, 5), np.int32)
+    u = np.zeros(3, np.float32)
+    vector = np.zeros(3, np.int64)
+    sequence = np.zeros(BACKTRACK, np.int64)
+    cost[start] = float32(0)
+    for x in range(n):
+        least = HUGE
+        for s in range(states):
+            new_cost[s] = HUGE
+            least = min(least, cost[s])
+        for s in range(states):
+            if cost[s] > least + prune:
+                continue
+            for c in range(components):
+                tap = int32(luma[14]) if c == 0 else int32(chroma[c - 1, 6])
+                guess = int32(base[c, x] + int32(tap * survivor[s, c]) + 1024) >> 11
+                u[c] = (target[c, x] - float32(guess)) * inverse
+            y_class = np.int64(
+                luma_class[min((activity[0, x] + survivor[s, 3]) >> 2, TOP_ACTIVITY)]
+            )
+            table = y_class + np.int64(
+                chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_ACTIVITY)]
+            )
+            book = np.int64(s) & 1 if states > 1 else np.int64(0)
+            table += book * contexts
+            a0, a1, a2 = abs(u[0]), abs(u[1]), abs(u[2])
+            near = a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1
+            far = weight * (lengths[(table << SYMBOL_BITS) + sizes[0]] + FAR_BITS)
+            for p in range(sides):
+                best, entry = HUGE, np.int64(0)
+                if near:
+                    best, entry = nearest(
+                        a0, a1, a2, cells,
+                        cell_of(a0, a1, a2, book * sides + p, chroma_cells),
+                        magnitudes, book << SYMBOL_BITS, lengths, table, weight,
+                    )  # fmt: skip
+                    if best > float32(1e6):
+                        best = HUGE
+                escaped = False
+                if best > far:
+                    other = search_far(
+                        u, p, book, table, y_class // sizes[2], cells, magnitudes, lengths,
+                        vectors, weight, sizes, best, sequence,
+                    )  # fmt: skip
+                    escaped = other < best
+                    if escaped:
+                        best = other
+                if best >= HUGE:
+                    continue
+                branch = np.int64(p)
+                if sides == 1 or (escaped and sequence[0] == MAX_ESCAPES):
+                    branch = np.int64(0)
+                goal = np.int64(next_state[(np.int64(s) << 1) | branch])
+                total = cost[s] + best
+                if total >= new_cost[goal]:
+                    continue
+                new_cost[goal] = total
+                back[x, goal] = s
+                row_of[x, goal] = table
+                if escaped:
+                    chosen[x, goal] = -1
+                    chain[x, goal] = sequence
+                    vector_of(sequence, book, vectors, top, vector)
+                    v0, v1, v2 = int32(vector[0]), int32(vector[1]), int32(vector[2])
+                    m0 = min(abs(vector[0]) >> 2, 4095) * np.int64(weights[0, 9])
+                    m1 = min((abs(vector[1]) + abs(vector[2])) >> 2, 4095) * np.int64(weights[1, 9])
+                    new_survivor[goal, 3] = min(m0 >> 8, 16383)
+                    new_survivor[goal, 4] = min(m1 >> 8, 16383)
+                else:
+                    which = (book << SYMBOL_BITS) | entry
+                    signs, _ = sign_pattern(u[0], u[1], u[2], magnitudes, which)
+                    chosen[x, goal] = (entry << 3) | signs
+                    row = (which << 3) | signs
+                    v0, v1 = int32(vectors[row, 0]), int32(vectors[row, 1])
+                    v2 = int32(vectors[row, 2])
+                    both = np.int64(left[which])
+                    new_survivor[goal, 3] = both & 0xFFFF
+                    new_survivor[goal, 4] = both >> 16
+                scaled[x, goal, 0] = v0
+                scaled[x, goal, 1] = v1
+                scaled[x, goal, 2] = v2
+                new_survivor[goal, 0] = scale_residual(v0, step)
+                if components > 1:
+                    new_survivor[goal, 1] = scale_residual(v1, step)
+                    new_survivor[goal, 2] = scale_residual(v2, step)
+        for s in range(states):
+            cost[s] = new_cost[s]
+            for c in range(5):
+                survivor[s, c] = new_survivor[s, c]
+    end = np.int64(0)
+    for s in range(states):
+        if cost[s] < cost[end]:
+            end = np.int64(s)
+    at = end
+    for x in range(n - 1, -1, -1):
+        for c in range(3):
+            out[c, x] = scaled[x, at, c]
+        # From here on, entry 0 of a column tells which state the path goes through.
+        previous = np.int64(back[x, at])
+        back[x, 0] = at
+        at = previous
+    book = np.int64(start) & 1 if states > 1 else np.int64(0)
+    for x in range(n):
+        at = np.int64(back[x, 0])
+        table = np.int64(row_of[x, at])
+        pick = np.int64(chosen[x, at])
+        if pick < 0:
+            luma_index = (table - book * sizes[3]) // sizes[2]
+            count = put_escaped(
+                tokens, count, spans, chain[x, at], book, table, luma_index, labels, sizes, counts
+            )
+        else:
+            bits = np.int64(labels[(book << SYMBOL_BITS) | (pick >> 3)]) & 3
+            count = put(tokens, count, spans, table, pick >> 3, pick & 7, bits, counts)
+        book = at & 1 if states > 1 else np.int64(0)
+    return count, end
+
+
+@jit
+def encode_pass(
+    p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
+    trellis, weight, prune, sizes, tables, cells, magnitudes, lengths, work, tokens, counts_of,
+    counts, base, activity, out, d, r, m,
+):  # fmt: skip
+    """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
+
+    ``source`` holds the children's true values, float32 (components, height, width) in 1/64
+    sample; ``tokens`` is (lanes, capacity) and ``counts_of`` (lanes,) its lengths.
+
+    Returns
+    -------
+    bool
+        Whether any residual is not zero.
+    """
+    lanes = trellis.shape[0] if rows >= 4 * trellis.shape[0] else 1
+    share, extra = rows // lanes, rows % lanes
+    components = p.shape[0]
+    target = np.empty((components, n), np.float32)
+    d[:] = 0
+    r[:] = 0
+    m[:] = 0
+    ring = d.shape[2]
+    any_coded = False
+    for k in range(lanes):
+        first = k * share + min(k, extra)
+        for i in range(share + (k < extra)):
+            y = first + i
+            up2, up, now = (i - 1) % ring, i % ring, (i + 1) % ring
+            row_context(
+                p, e, y + 2, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
+                up2, base[k], activity[k],
+            )  # fmt: skip
+            for q in range(components):
+                for x in range(n):
+                    if along_x:
+                        target[q, x] = source[q, y, 2 * x] - source[q, y, 2 * x + 1]
+                    else:
+                        target[q, x] = source[q, 2 * y, x] - source[q, 2 * y + 1, x]
+            counts_of[k], trellis[k] = search_row(
+                target, n, base[k], activity[k], luma, chroma, weights, left, step, top,
+                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, work,
+                out[k], tokens[k], counts_of[k], counts,
+            )  # fmt: skip
+            for x in range(n):
+                if out[k, 0, x] != 0 or out[k, 1, x] != 0 or out[k, 2, x] != 0:
+                    any_coded = True
+            row_rebuild(
+                out[k], p, e, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k],
+                now, c, f,
+            )  # fmt: skip
+    copy_unpaired(p, c, width, height, along_x)
+    copy_unpaired(e, f, width, height, along_x)
+    extend_borders(c, width, height)
+    extend_borders(f, width, height)
+    return any_coded
+
+
+@jit
+def to_components(pixels, matrix, out):
+    """Pixels (height, width, channels) to float32 components in 1/64 sample about mid-grey."""
+    for c in range(matrix.shape[0]):
+        for y in range(pixels.shape[0]):
+            for x in range(pixels.shape[1]):
+                s = float32(0)
+                for k in range(matrix.shape[1]):
+                    s += matrix[c, k] * (float32(pixels[y, x, k]) - float32(128))
+                out[c, y, x] = s
+
+
+@jit
+def average_columns(a, out):
+    """Means of pairs of columns; an odd last column stays."""
+    width = a.shape[2]
+    for c in range(a.shape[0]):
+        for y in range(a.shape[1]):
+            for x in range(width // 2):
+                out[c, y, x] = (a[c, y, 2 * x] + a[c, y, 2 * x + 1]) * HALF
+            if width % 2:
+                out[c, y, width // 2] = a[c, y, width - 1]
+
+
+@jit
+def average_rows(a, out):
+    """Means of pairs of rows; an odd last row stays."""
+    height = a.shape[1]
+    for c in range(a.shape[0]):
+        for y in range((height + 1) // 2):
+            other = min(2 * y + 1, height - 1)
+            for x in range(a.shape[2]):
+                out[c, y, x] = (a[c, 2 * y, x] + a[c, other, x]) * HALF

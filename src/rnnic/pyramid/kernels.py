@@ -1,0 +1,341 @@
+"""Reconstruction of one row of pairs, shared by decoder and encoder.
+
+Planes are int16 in 1/64 sample with a border of two, (components, height + 4, width + 4).
+Row buffers hold a ring of rows with a border of one; ``up`` and ``now`` are its indices.
+Everything is int32 and cannot overflow: filters are bounded by the model's limits, residuals
+and differences are clamped to 17 bits.
+"""
+
+from numpy import int16, int32
+
+from rnnic._jit import forced, jit
+
+LIMIT = 65535
+
+
+@forced
+def minmod(a, b):
+    """Return the smaller of two numbers of the same sign, else zero."""
+    return max(min(a, b), int32(0)) + min(max(a, b), int32(0))
+
+
+@jit
+def predict_luma_x(p, y, n, t, out):
+    """Predict luma differences along x from the parents of rows y-2..y+2."""
+    t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
+    t4, t5, t6, t7, t8 = int32(t[4]), int32(t[5]), int32(t[6]), int32(t[7]), int32(t[8])
+    for x in range(n):
+        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
+        f1 = int32(int32(p[y, x]) - int32(p[y, x + 4]))
+        ul, ur = int32(p[y - 1, x + 1]), int32(p[y - 1, x + 3])
+        dl, dr = int32(p[y + 1, x + 1]), int32(p[y + 1, x + 3])
+        f4 = int32(
+            int32(int32(p[y - 1, x]) - int32(p[y - 1, x + 4]))
+            + int32(int32(p[y + 1, x]) - int32(p[y + 1, x + 4]))
+        )
+        f5 = int32(
+            int32(int32(p[y - 2, x + 1]) - int32(p[y - 2, x + 3]))
+            + int32(int32(p[y + 2, x + 1]) - int32(p[y + 2, x + 3]))
+        )
+        s = int32(int32(t0 * int32(a - b)) + int32(t1 * f1))
+        s = int32(s + int32(int32(t2 * int32(ul - ur)) + int32(t3 * int32(dl - dr))))
+        s = int32(s + int32(int32(t4 * f4) + int32(t5 * f5)))
+        s = int32(s + int32(t6 * int32(minmod(int32(a - v), int32(v - b)))))
+        s = int32(s + int32(t7 * int32(minmod(int32(ul - v), int32(v - dr)))))
+        out[x] = int32(s + int32(t8 * int32(minmod(int32(dl - v), int32(v - ur)))))
+
+
+@jit
+def predict_luma_y(p, y, n, t, out):
+    """Predict luma differences along y; `predict_luma_x` transposed."""
+    t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
+    t4, t5, t6, t7, t8 = int32(t[4]), int32(t[5]), int32(t[6]), int32(t[7]), int32(t[8])
+    for x in range(n):
+        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
+        f1 = int32(int32(p[y - 2, x + 2]) - int32(p[y + 2, x + 2]))
+        ul, dl = int32(p[y - 1, x + 1]), int32(p[y + 1, x + 1])
+        ur, dr = int32(p[y - 1, x + 3]), int32(p[y + 1, x + 3])
+        f4 = int32(
+            int32(int32(p[y - 2, x + 1]) - int32(p[y + 2, x + 1]))
+            + int32(int32(p[y - 2, x + 3]) - int32(p[y + 2, x + 3]))
+        )
+        f5 = int32(
+            int32(int32(p[y - 1, x]) - int32(p[y + 1, x]))
+            + int32(int32(p[y - 1, x + 4]) - int32(p[y + 1, x + 4]))
+        )
+        s = int32(int32(t0 * int32(a - b)) + int32(t1 * f1))
+        s = int32(s + int32(int32(t2 * int32(ul - dl)) + int32(t3 * int32(ur - dr))))
+        s = int32(s + int32(int32(t4 * f4) + int32(t5 * f5)))
+        s = int32(s + int32(t6 * int32(minmod(int32(a - v), int32(v - b)))))
+        s = int32(s + int32(t7 * int32(minmod(int32(ul - v), int32(v - dr)))))
+        out[x] = int32(s + int32(t8 * int32(minmod(int32(ur - v), int32(v - dl)))))
+
+
+@jit
+def predict_chroma_x(p, y, n, t, out):
+    """Predict chroma differences along x from 3 x 5 parents."""
+    t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
+    for x in range(n):
+        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
+        f1 = int32(int32(p[y, x]) - int32(p[y, x + 4]))
+        f2 = int32(
+            int32(int32(p[y - 1, x + 1]) - int32(p[y - 1, x + 3]))
+            + int32(int32(p[y + 1, x + 1]) - int32(p[y + 1, x + 3]))
+        )
+        s = int32(int32(int32(t0 * int32(a - b)) + int32(t1 * f1)) + int32(t2 * f2))
+        out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
+
+
+@jit
+def predict_chroma_y(p, y, n, t, out):
+    """Predict chroma differences along y; `predict_chroma_x` transposed."""
+    t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
+    for x in range(n):
+        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
+        f1 = int32(int32(p[y - 2, x + 2]) - int32(p[y + 2, x + 2]))
+        f2 = int32(
+            int32(int32(p[y - 1, x + 1]) - int32(p[y + 1, x + 1]))
+            + int32(int32(p[y - 1, x + 3]) - int32(p[y + 1, x + 3]))
+        )
+        s = int32(int32(int32(t0 * int32(a - b)) + int32(t1 * f1)) + int32(t2 * f2))
+        out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
+
+
+@jit
+def add_upper_luma(d, r, n, t, out):
+    """Add what the differences ``d`` and residuals ``r`` of the row above predict."""
+    t9, t10, t11, t12, t13 = int32(t[9]), int32(t[10]), int32(t[11]), int32(t[12]), int32(t[13])
+    for x in range(n):
+        s = int32(int32(t9 * d[x + 1]) + int32(t10 * d[x]))
+        s = int32(s + int32(int32(t11 * d[x + 2]) + int32(t12 * r[x + 1])))
+        out[x] = int32(out[x] + int32(s + int32(t13 * r[x])))
+
+
+@jit
+def add_upper_chroma(d, r, n, t, out):
+    """Chroma counterpart of `add_upper_luma`, straight up only."""
+    t4, t5 = int32(t[4]), int32(t[5])
+    for x in range(n):
+        out[x] = int32(out[x] + int32(int32(t4 * d[x + 1]) + int32(t5 * r[x + 1])))
+
+
+@jit
+def add_gradients_x(p, y, n, w, out):
+    """Add the weighted parent gradients of a component to an activity row (pass along x)."""
+    w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
+    top = int32(32767)
+    for x in range(n):
+        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
+        u, d = int32(p[y - 1, x + 2]), int32(p[y + 1, x + 2])
+        gl, gr = int32(a - v), int32(v - b)
+        g0 = min(int32(abs(gl) + abs(gr)), top)
+        g1 = int32(abs(int32(int32(p[y - 1, x + 1]) - u)) + abs(int32(int32(p[y - 1, x + 3]) - u)))
+        g1 = int32(g1 + abs(int32(int32(p[y + 1, x + 1]) - d)))
+        g1 = min(int32(g1 + abs(int32(int32(p[y + 1, x + 3]) - d))), top)
+        g2 = min(int32(abs(int32(u - v)) + abs(int32(d - v))), top)
+        g3 = min(abs(int32(gl - gr)), top)
+        s = int32(int32(int32(w0 * g0) + int32(w1 * g1)) + int32(int32(w2 * g2) + int32(w3 * g3)))
+        out[x] = int32(out[x] + (s >> 12))
+
+
+@jit
+def add_gradients_y(p, y, n, w, out):
+    """`add_gradients_x` transposed, for a pass along y."""
+    w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
+    top = int32(32767)
+    for x in range(n):
+        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
+        u, d = int32(p[y, x + 1]), int32(p[y, x + 3])
+        gl, gr = int32(a - v), int32(v - b)
+        g0 = min(int32(abs(gl) + abs(gr)), top)
+        g1 = int32(abs(int32(int32(p[y - 1, x + 1]) - u)) + abs(int32(int32(p[y + 1, x + 1]) - u)))
+        g1 = int32(g1 + abs(int32(int32(p[y - 1, x + 3]) - d)))
+        g1 = min(int32(g1 + abs(int32(int32(p[y + 1, x + 3]) - d))), top)
+        g2 = min(int32(abs(int32(u - v)) + abs(int32(d - v))), top)
+        g3 = min(abs(int32(gl - gr)), top)
+        s = int32(int32(int32(w0 * g0) + int32(w1 * g1)) + int32(int32(w2 * g2) + int32(w3 * g3)))
+        out[x] = int32(out[x] + (s >> 12))
+
+
+@jit
+def start_activity(e, m, above, other, y, n, w, out):
+    """Set an activity row from the parents' energies and from magnitudes.
+
+    ``m`` is the row above, ``above`` the row above that, ``other`` the row above of the other
+    group of components.
+    """
+    w4, w5, w6, w7, w8 = int32(w[4]), int32(w[5]), int32(w[6]), int32(w[7]), int32(w[8])
+    w10, w11 = int32(w[10]), int32(w[11])
+    for x in range(n):
+        e4 = int32(
+            int32(int32(e[y - 1, x + 2]) + int32(e[y + 1, x + 2]))
+            + int32(int32(e[y, x + 1]) + int32(e[y, x + 3]))
+        )
+        s = int32(int32(w4 * int32(e[y, x + 2])) + int32(w5 * e4))
+        s = int32(s + int32(int32(w6 * m[x + 1]) + int32(int32(w7 * m[x]) + int32(w8 * m[x + 2]))))
+        s = int32(s + int32(int32(w10 * above[x + 1]) + int32(w11 * other[x + 1])))
+        out[x] = s >> 8
+
+
+@jit
+def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, base, activity):
+    """Compute all of a row that needs finished rows only.
+
+    Parameters
+    ----------
+    p, e : int16 planes
+        Parents and their energies.
+    y, n : int
+        Row (border included) and number of pairs.
+    along_x : bool
+        Direction of the pass.
+    luma, chroma : int16 arrays
+        Filters of the pass, (15,) and (2, 7).
+    weights : int32 array, (2, 12)
+        See `rnnic.pyramid.format.pass_weights`.
+    d, r, m : int32 arrays, (components | 2, ring, width + 2)
+        Differences, residuals and magnitudes of recent rows.
+    up, up2 : int
+        Ring indices of the row above and of the row above that.
+    base : int32 array, (components, n)
+        Output: predictions in 1/2048, without the left neighbour's part.
+    activity : int32 array, (2, n)
+        Output: activities in 1/256 step, without the left neighbour's part.
+    """
+    components = p.shape[0]
+    start_activity(e[0], m[0, up], m[0, up2], m[1, up], y, n, weights[0], activity[0])
+    if along_x:
+        predict_luma_x(p[0], y, n, luma, base[0])
+        add_gradients_x(p[0], y, n, weights[0], activity[0])
+    else:
+        predict_luma_y(p[0], y, n, luma, base[0])
+        add_gradients_y(p[0], y, n, weights[0], activity[0])
+    add_upper_luma(d[0, up], r[0, up], n, luma, base[0])
+    if components > 1:
+        start_activity(e[1], m[1, up], m[1, up2], m[0, up], y, n, weights[1], activity[1])
+        for c in range(1, components):
+            if along_x:
+                predict_chroma_x(p[c], y, n, chroma[c - 1], base[c])
+                add_gradients_x(p[c], y, n, weights[1], activity[1])
+            else:
+                predict_chroma_y(p[c], y, n, chroma[c - 1], base[c])
+                add_gradients_y(p[c], y, n, weights[1], activity[1])
+            add_upper_chroma(d[c, up], r[c, up], n, chroma[c - 1], base[c])
+
+
+@forced
+def scale_residual(residual, step):
+    """From 1/64 step to 1/64 sample; ``step`` in 1/1024 sample."""
+    top = int32(LIMIT)
+    return max(min(int32(int32(residual * step) + int32(512)) >> 10, top), int32(-top))
+
+
+@jit
+def scale_row(residual, n, step, out):
+    """Scale a row of residuals into a bordered row."""
+    for x in range(n):
+        out[x + 1] = scale_residual(residual[x], step)
+
+
+@jit
+def rebuild_x(p, r, left, n, base, d, c, y):
+    """Rebuild a row of children from bordered rows ``p`` (parents) and ``r`` (residuals)."""
+    top = int32(LIMIT)
+    for x in range(n):
+        s = int32(int32(base[x] + int32(left * r[x])) + int32(1024)) >> 11
+        d[x + 1] = max(min(int32(r[x + 1] + s), top), int32(-top))
+    for x in range(n):
+        a = int32(int32(p[x + 2]) + (int32(d[x + 1] + int32(1)) >> 1))
+        c[y, 2 * x + 2] = int16(a)
+        c[y, 2 * x + 3] = int16(int32(a - d[x + 1]))
+
+
+@jit
+def rebuild_y(p, r, left, n, base, d, c, y):
+    """Rebuild two rows of children."""
+    top = int32(LIMIT)
+    for x in range(n):
+        s = int32(int32(base[x] + int32(left * r[x])) + int32(1024)) >> 11
+        d[x + 1] = max(min(int32(r[x + 1] + s), top), int32(-top))
+    for x in range(n):
+        a = int32(int32(p[x + 2]) + (int32(d[x + 1] + int32(1)) >> 1))
+        c[y, x + 2] = int16(a)
+        c[y + 1, x + 2] = int16(int32(a - d[x + 1]))
+
+
+@jit
+def magnitudes_luma(r, n, out):
+    """Magnitudes in 1/16 step of a row of luma residuals."""
+    for x in range(n):
+        out[x + 1] = min(abs(r[x]) >> 2, int32(4095))
+
+
+@jit
+def magnitudes_chroma(r1, r2, n, out):
+    """Magnitudes in 1/16 step of a row of chroma residuals, both components together."""
+    for x in range(n):
+        out[x + 1] = min(int32(abs(r1[x]) + abs(r2[x])) >> 2, int32(4095))
+
+
+@jit
+def spread_energy(e, m, n, along_x, f, y):
+    """Give both children the pair's magnitude plus half of the parent's energy."""
+    if along_x:
+        for x in range(n):
+            v = int16(int32(m[x + 1] + (int32(e[x + 2]) >> 1)))
+            f[y, 2 * x + 2] = v
+            f[y, 2 * x + 3] = v
+    else:
+        for x in range(n):
+            v = int16(int32(m[x + 1] + (int32(e[x + 2]) >> 1)))
+            f[y, x + 2] = v
+            f[y + 1, x + 2] = v
+
+
+@jit
+def row_rebuild(residual, p, e, y, n, along_x, luma, chroma, step, base, d, r, m, now, c, f):
+    """Rebuild the children of a row from its residuals.
+
+    ``residual`` is int32, (components, n), in 1/64 step; ``c`` and ``f`` are the planes of the
+    children and of their energies. The other parameters are those of `row_context`.
+    """
+    components = p.shape[0]
+    row = (y - 2) * (1 if along_x else 2) + 2
+    for k in range(components):
+        scale_row(residual[k], n, step, r[k, now])
+        left = int32(luma[14]) if k == 0 else int32(chroma[k - 1, 6])
+        if along_x:
+            rebuild_x(p[k, y], r[k, now], left, n, base[k], d[k, now], c[k], row)
+        else:
+            rebuild_y(p[k, y], r[k, now], left, n, base[k], d[k, now], c[k], row)
+    magnitudes_luma(residual[0], n, m[0, now])
+    spread_energy(e[0, y], m[0, now], n, along_x, f[0], row)
+    if components > 1:
+        magnitudes_chroma(residual[1], residual[2], n, m[1, now])
+        spread_energy(e[1, y], m[1, now], n, along_x, f[1], row)
+
+
+@jit
+def copy_unpaired(p, c, width, height, along_x):
+    """Copy the parents of an odd last column or row to the children."""
+    for k in range(p.shape[0]):
+        if along_x and width % 2:
+            for y in range(2, height + 2):
+                c[k, y, width + 1] = p[k, y, width // 2 + 2]
+        elif not along_x and height % 2:
+            for x in range(2, width + 2):
+                c[k, height + 1, x] = p[k, height // 2 + 2, x]
+
+
+@jit
+def extend_borders(c, width, height):
+    """Repeat the outermost samples of planes into their border of two."""
+    for k in range(c.shape[0]):
+        for y in range(2, height + 2):
+            for b in range(2):
+                c[k, y, b] = c[k, y, 2]
+                c[k, y, width + 2 + b] = c[k, y, width + 1]
+        for x in range(width + 4):
+            for b in range(2):
+                c[k, b, x] = c[k, 2, x]
+                c[k, height + 2 + b, x] = c[k, height + 1, x]

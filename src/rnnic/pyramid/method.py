@@ -1,0 +1,161 @@
+"""The pyramid method behind the interface that all methods share."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnic.container import Header, TileBox
+from rnnic.errors import FormatError, OptionError
+from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
+from rnnic.model import Model, find_section
+from rnnic.options import DEFAULT_QUALITY, EncodeOptions
+from rnnic.parallel import map_threads, thread_count
+from rnnic.pyramid.colour import choose_colour
+from rnnic.pyramid.decoder import decode_tile
+from rnnic.pyramid.encoder import encode_tile, states_for_effort
+from rnnic.pyramid.format import COLOUR_SHIFT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
+from rnnic.pyramid.model import PyramidModel
+
+__all__ = ["METHOD", "SECTION", "PyramidMethod", "step_of_quality"]
+
+SECTION = "PYRA"
+LANES = 4
+_TILE_MULTIPLE = 32
+
+
+@functools.lru_cache(maxsize=4)
+def _load_model(payload: bytes) -> PyramidModel:
+    """Return the model of a section's payload; a cache spares reading it for every image."""
+    return PyramidModel.from_bytes(payload)
+
+
+def step_of_quality(quality: float) -> float:
+    """Return the step size, in samples, that stands for a quality of 0 … 100."""
+    return float(0.75 + 60 * (1 - quality / 100) ** 1.25)
+
+
+class PyramidMethod(Method):
+    """Differences of a binary pyramid, coded with a palette along a trellis; the control is the step."""
+
+    name = "pyramid"
+    code = 1
+    section = SECTION
+    default_tile_size = 1024
+    labels = ("zero", "luma only", "chroma only", "luma and chroma")
+    can_reduce = True
+    control_range = (MIN_STEP / STEP_SCALE, MAX_STEP / STEP_SCALE)
+
+    def control(self, options: EncodeOptions) -> float:
+        """Return the step size that the options ask for."""
+        if options.error_threshold is not None:
+            raise OptionError(
+                "error_threshold is of method raster; method pyramid takes quality or step"
+            )
+        if options.step is not None:
+            return options.step
+        quality = DEFAULT_QUALITY if options.quality is None else options.quality
+        return step_of_quality(quality)
+
+    def encode(
+        self,
+        pixels: Pixels,
+        boxes: Sequence[TileBox],
+        control: float,
+        model: Model,
+        options: EncodeOptions,
+        progress: Progress | None,
+    ) -> EncodedTiles:
+        """Encode an image; `control` is the step size in samples."""
+        if options.neighbors != "exact":
+            raise OptionError("method pyramid takes neighbors='exact' alone")
+        if options.tile_size is not None and options.tile_size % _TILE_MULTIPLE:
+            raise OptionError(
+                f"tile_size is {options.tile_size}; method pyramid needs a multiple of {_TILE_MULTIPLE}"
+            )
+        own = _load_model(model.sections[SECTION])
+        effort = options.effort
+        channels = pixels.shape[2]
+        step = min(max(round(control * STEP_SCALE), MIN_STEP), MAX_STEP)
+        colour = choose_colour(pixels, step) if channels == 3 else ()
+        params = PyramidParams(step, states_for_effort(effort), LANES, channels, 8, colour)
+        reconstruction = np.empty_like(pixels)
+        done = 0
+
+        def encode_box(box: TileBox) -> bytes:
+            nonlocal done
+            window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+            data, rebuilt = encode_tile(pixels[window], params, own, effort)
+            reconstruction[window] = rebuilt
+            done += 1
+            if progress is not None:
+                progress(done / len(boxes))
+            return data
+
+        payloads = map_threads(encode_box, boxes, thread_count(options.threads))
+        return EncodedTiles(
+            params.to_bytes(),
+            payloads,
+            reconstruction,
+            lambda: [_trace(pixels, box, params, own, effort) for box in boxes],
+        )
+
+    def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
+        """Return the decoder of a file's tiles."""
+        params = PyramidParams.from_bytes(header.parameters)
+        if params.channels != header.channels or params.bit_depth != header.bit_depth:
+            raise FormatError("the header and its parameters disagree on the pixel format")
+        if header.tile_size % _TILE_MULTIPLE:
+            raise FormatError(f"tile size {header.tile_size}, not a multiple of {_TILE_MULTIPLE}")
+        own = _load_model(find_section(SECTION, header.model_id, model).sections[SECTION])
+
+        def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
+            tile = decode_tile(bytes(payload), box.width, box.height, params, own, reduce)
+            out[place.y : place.y + place.height, place.x : place.x + place.width] = tile
+
+        return decode
+
+    def minimum_bytes(self, box: TileBox) -> int:
+        """Return the least number of bytes of a tile; a flat one of any size needs hardly more."""
+        del box
+        return 3
+
+    def describe(self, parameters: bytes) -> dict[str, Any]:
+        """Return step size, trellis states, lanes and colour matrix."""
+        params = PyramidParams.from_bytes(parameters)
+        return {
+            "step": params.step / STEP_SCALE,
+            "states": params.states,
+            "lanes": params.lanes,
+            "colour": [round(c / (1 << COLOUR_SHIFT), 4) for c in params.colour],
+        }
+
+
+def _trace(
+    pixels: Pixels, box: TileBox, params: PyramidParams, model: PyramidModel, effort: int
+) -> TileTrace:
+    """Encode a tile again and look at its finest pass: which components have a residual.
+
+    A pair's label and a number made of its residual stand for both of its pixels.
+    """
+    labels = np.zeros((box.height, box.width), np.uint8)
+    entries = np.zeros((box.height, box.width), np.int32)
+
+    def look(step: Pass, state: dict[str, Any]) -> None:
+        if step.level > 0:
+            return
+        residuals = state["residuals"][:, 1 : 1 + step.rows, 1 : 1 + step.columns].astype(np.int64)
+        luma = residuals[0] != 0
+        chroma = (residuals[1:] != 0).any(axis=0)
+        number = (residuals * np.array([1, 4099, 65537])[: len(residuals), None, None]).sum(axis=0)
+        covered = np.s_[:, : 2 * step.columns]
+        labels[covered] = np.repeat(luma + 2 * chroma, 2, axis=1)
+        entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
+
+    window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+    encode_tile(pixels[window], params, model, effort, sink=look)
+    return TileTrace(box.x, box.y, labels, entries)
+
+
+METHOD = PyramidMethod()

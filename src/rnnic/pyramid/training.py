@@ -1,0 +1,335 @@
+"""Training of the shared model from photographs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.pyramid.colour import choose_colour
+from rnnic.pyramid.encoder import encode_tile
+from rnnic.pyramid.features import Centroids, PassSamples, collect
+from rnnic.pyramid.fitting import (
+    estimate_frequencies,
+    fit_activity,
+    fit_taps,
+    initial_frequencies,
+    residuals_of,
+)
+from rnnic.pyramid.format import Pass, PyramidParams
+from rnnic.pyramid.model import (
+    ACTIVITY_TERMS,
+    CHROMA_TAPS,
+    LUMA_TAPS,
+    PASSES,
+    ColourTables,
+    PyramidModel,
+    Quantiser,
+)
+
+__all__ = ["TrainingSettings", "train"]
+
+Progress = Callable[[str, float], None]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a training run depends on besides the photos.
+
+    Attributes
+    ----------
+    seed : int
+        Of the photo order, the step sizes and the palette draw.
+    photos : int
+        How many photos each round uses; 0 means all.
+    rounds : int
+        Rounds of coding and counting for every quantiser.
+    band_edges : tuple of float
+        Step sizes, in samples, where one band of tables ends and the next begins.
+    steps, usual_steps : tuple of float
+        Smallest and largest step size trained; half of the photos get a usual one.
+    draws : int
+        Residuals drawn for a palette; a grid point drawn three times becomes an entry.
+    """
+
+    seed: int = 1
+    photos: int = 0
+    rounds: int = 3
+    band_edges: tuple[float, ...] = (2.2, 4.4, 14.0)
+    steps: tuple[float, float] = (0.8, 60.0)
+    usual_steps: tuple[float, float] = (3.5, 14.0)
+    draws: int = 400_000
+    luma_classes: int = 22
+    chroma_classes: int = 9
+    scalar_spacing: float = 1.0
+    trellis_spacing: float = 0.64
+    weight: float = 0.10
+
+
+def spacings(settings: TrainingSettings, states: int) -> npt.NDArray[np.float64]:
+    """Grid spacings of the three components in steps; chroma coarser with a trellis."""
+    if states == 1:
+        s = settings.scalar_spacing
+        return np.array([s, s, s])
+    s = settings.trellis_spacing
+    chroma = (0.8**3 / s) ** 0.5
+    return np.array([s, chroma, chroma])
+
+
+def class_edges(count: int, first: float, per_octave: float) -> npt.NDArray[np.uint16]:
+    """Class boundaries in 1/64 step, even in log2(activity + first).
+
+    The first is at 1, so that class 0 means "all zero".
+    """
+    edges = [1]
+    for j in range(1, count - 1):
+        edges.append(max(edges[-1] + 1, round(64 * first * (2 ** (j / per_octave) - 1))))
+    return np.array(edges, np.uint16)
+
+
+def quantiser_from(
+    orbits: npt.NDArray[np.int64], spacing: npt.NDArray[np.float64], states: int,
+    settings: TrainingSettings,
+    tables: tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]],
+) -> Quantiser:  # fmt: skip
+    """Split orbits (n, 3), most drawn first, into codebooks and start their tables."""
+    if states == 1:
+        books = [orbits]
+    else:
+        odd = orbits[:, 0] & 1
+        zero = (orbits == 0).all(axis=1)
+        books = [orbits[(odd == 0)], np.concatenate([orbits[zero], orbits[odd == 1]])]
+    entries = min(max(len(b) for b in books), 511)
+    k = np.zeros((len(books), entries, 3), np.uint8)
+    for q, members in enumerate(books):
+        k[q, : min(len(members), entries)] = members[:entries]
+    magnitudes = np.rint(k * spacing * 64).astype(np.int16)
+    frequencies = initial_frequencies(k, magnitudes, *tables)
+    bands = len(settings.band_edges) + 1
+    return Quantiser(k, magnitudes, np.repeat(frequencies[None], bands, axis=0))
+
+
+def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
+    """Return a start: the parents' slope predicts, a full small grid quantises."""
+    bands = len(settings.band_edges) + 1
+    luma = np.zeros((bands, PASSES, LUMA_TAPS), np.int16)
+    chroma = np.zeros((bands, PASSES, 2, CHROMA_TAPS), np.int16)
+    luma[:, :, 0] = 512
+    chroma[:, :, :, 0] = 512
+    activity = np.zeros((bands, PASSES, 2, ACTIVITY_TERMS), np.uint16)
+    activity[:, :, :, [0, 4]] = 400
+    activity[:, :, :, 6:] = 700
+    luma_edges = class_edges(settings.luma_classes, 0.15, 2.4)
+    if channels == 1:
+        chroma_edges = np.zeros(0, np.uint16)
+        reach = (12, 1, 1)
+    else:
+        chroma_edges = class_edges(settings.chroma_classes, 0.15, 1.2)
+        reach = (8, 4, 4)
+    grid = np.stack(np.meshgrid(*[np.arange(r) for r in reach], indexing="ij"), -1)
+    orbits = grid.reshape(-1, 3)
+    orbits = orbits[np.argsort((orbits**2).sum(axis=1), kind="stable")]
+    edges = (luma_edges, chroma_edges)
+    scalar = quantiser_from(orbits, spacings(settings, 1), 1, settings, edges)
+    trellis = quantiser_from(orbits, spacings(settings, 8), 8, settings, edges)
+    return ColourTables(luma, chroma, activity, *edges, scalar, trellis)
+
+
+def train(
+    photos: Sequence[Path],
+    seed: int = 1,
+    progress: Progress | None = None,
+    settings: TrainingSettings | None = None,
+    load: Callable[[Path], Pixels] | None = None,
+) -> PyramidModel:
+    """Train a model.
+
+    Parameters
+    ----------
+    photos : sequence of paths
+        Photographs; each is cropped or used as it is.
+    seed : int
+        The same seed and photos give the same model.
+    progress : callable, optional
+        Is given what is being done and the share that is done.
+    settings : TrainingSettings, optional
+    load : callable, optional
+        Reads a photo as uint8 (height, width, 3); Pillow by default.
+
+    Returns
+    -------
+    PyramidModel
+    """
+    used = settings or TrainingSettings(seed=seed)
+    run = _Run(sorted(photos), used, progress or (lambda _what, _share: None), load or load_rgb)
+    rgb = run.colour_tables(3)
+    grey = run.colour_tables(1)
+    edges = np.rint(np.array(used.band_edges) * 1024).astype(np.uint32)
+    return PyramidModel(edges, grey, rgb)
+
+
+def load_rgb(path: Path) -> Pixels:
+    """Read a photo with Pillow."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(
+        self, photos: Sequence[Path], settings: TrainingSettings, progress: Progress,
+        load: Callable[[Path], Pixels],
+    ) -> None:  # fmt: skip
+        self.photos = photos
+        self.settings = settings
+        self.progress = progress
+        self.load = load
+        self.bands = len(settings.band_edges) + 1
+        self.edges = np.rint(np.array(settings.band_edges) * 1024).astype(np.uint32)
+
+    def colour_tables(self, channels: int) -> ColourTables:
+        """Train everything for a number of channels."""
+        name = "RGB" if channels == 3 else "grey"
+        tables = first_tables(channels, self.settings)
+        # Filters first, with the plain grid; then palettes; then filters and counts again.
+        for turn in range(2):
+            samples = self.collect(tables, channels, 1, f"{name} filters {turn + 1}")
+            tables = self.fit(tables, samples)
+        tables = self.with_palettes(tables, samples)
+        for states in (8, 1):
+            for turn in range(self.settings.rounds):
+                what = f"{name} tables, {states} states, round {turn + 1}"
+                # The second round of the trellis refits the filters to what they will meet.
+                samples_wanted = states == 8 and turn == 0
+                counts, found, centroids = self.count(
+                    tables, channels, states, turn, what, samples_wanted
+                )
+                tables = self.with_counts(tables, states, counts)
+                if found is not None:
+                    tables = self.fit(tables, found)
+                if turn < self.settings.rounds - 1:
+                    tables = self.with_centroids(tables, states, centroids)
+        return tables
+
+    def jobs(self, channels: int, turn: int, limit: int) -> list[tuple[Path, int]]:
+        """Photos and step sizes of a round; every round has its own step sizes."""
+        rng = np.random.default_rng([self.settings.seed, channels, turn])
+        order = rng.permutation(len(self.photos))
+        count = min(limit or len(self.photos), len(self.photos))
+        # Stratified, so that each round covers the whole range evenly; half of the photos go
+        # to the range of high quality that is asked for most.
+        share = (rng.permutation(count) + rng.random(count)) / count
+        full, most = np.log(self.settings.steps), np.log(self.settings.usual_steps)
+        wide = full[0] + (full[1] - full[0]) * np.minimum(2 * share, 1)
+        narrow = most[0] + (most[1] - most[0]) * np.maximum(2 * share - 1, 0)
+        steps = np.exp(np.where(share < 0.5, wide, narrow)) * 1024
+        return [(self.photos[i], int(s)) for i, s in zip(order[:count], steps, strict=True)]
+
+    def prepare(
+        self, path: Path, step: int, channels: int, states: int
+    ) -> tuple[Pixels, PyramidParams]:
+        """Load a photo and choose its parameters."""
+        pixels = self.load(path)
+        if channels == 1:
+            grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
+            return grey.astype(np.uint8)[:, :, None], PyramidParams(step, states, 1, 1)
+        return pixels, PyramidParams(step, states, 1, 3, 8, choose_colour(pixels, step))
+
+    def model(self, tables: ColourTables) -> PyramidModel:
+        """Wrap tables so that the encoder can use them."""
+        return PyramidModel(self.edges, tables, tables)
+
+    def collect(self, tables: ColourTables, channels: int, states: int, what: str) -> PassSamples:
+        """Code photos and gather features of every pass."""
+        samples = PassSamples(self.bands, channels)
+        model = self.model(tables)
+        limit = self.settings.photos or 60
+        jobs = self.jobs(channels, 0, min(limit, 60))
+        rng = np.random.default_rng([self.settings.seed, 7])
+        for i, (path, step) in enumerate(jobs):
+            self.progress(what, i / len(jobs))
+            pixels, params = self.prepare(path, step, channels, states)
+            encode_tile(pixels, params, model, 1, weight=self.settings.weight,
+                        sink=collect(samples, model.band(step), rng))  # fmt: skip
+        return samples
+
+    def count(
+        self, tables: ColourTables, channels: int, states: int, turn: int, what: str, refit: bool
+    ) -> tuple[npt.NDArray[np.float64], PassSamples | None, Centroids]:
+        """Code photos and count symbols by band: (bands, codebooks * contexts, symbols)."""
+        quantiser = tables.scalar if states == 1 else tables.trellis
+        books, entries, _ = quantiser.orbits.shape
+        counts = np.zeros((self.bands, books * tables.contexts, entries + 1), np.int64)
+        samples = PassSamples(self.bands, channels) if refit else None
+        centroids = Centroids(spacings(self.settings, states))
+        model = self.model(tables)
+        jobs = self.jobs(channels, 10 * states + turn, self.settings.photos)
+        rng = np.random.default_rng([self.settings.seed, 8])
+        for i, (path, step) in enumerate(jobs):
+            self.progress(what, i / len(jobs))
+            pixels, params = self.prepare(path, step, channels, states)
+            band = model.band(step)
+            gather = None if samples is None else collect(samples, band, rng)
+
+            def sink(coded: Pass, state: dict[str, Any], gather: Any = gather) -> None:
+                if coded.level < 4:
+                    centroids.add(coded, state)
+                if gather is not None:
+                    gather(coded, state)
+
+            encode_tile(pixels, params, model, 4, weight=self.settings.weight,
+                        counts=counts[band], sink=sink)  # fmt: skip
+        return counts.astype(np.float64), samples, centroids
+
+    def with_centroids(
+        self, tables: ColourTables, states: int, centroids: Centroids
+    ) -> ColourTables:
+        """Move the palette's entries to the centroids of what they stood for."""
+        old = tables.scalar if states == 1 else tables.trellis
+        new = Quantiser(old.orbits, centroids.move(old.orbits, old.magnitudes), old.frequencies)
+        return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)
+
+    def fit(self, tables: ColourTables, samples: PassSamples) -> ColourTables:
+        """Fit filters, then activity weights on their residuals."""
+        luma, chroma = fit_taps(samples, tables.luma_taps, tables.chroma_taps)
+        activity = fit_activity(samples, luma, chroma, tables.activity)
+        return replace(tables, luma_taps=luma, chroma_taps=chroma, activity=activity)
+
+    def with_palettes(self, tables: ColourTables, samples: PassSamples) -> ColourTables:
+        """Draw palettes at random from the residuals."""
+        rng = np.random.default_rng([self.settings.seed, 9])
+        residuals = residuals_of(samples, tables.luma_taps, tables.chroma_taps)
+        drawn = residuals[rng.integers(0, len(residuals), self.settings.draws)]
+        made = []
+        for states in (1, 8):
+            spacing = spacings(self.settings, states)
+            k = np.abs(np.rint(drawn / spacing)).astype(np.int64)
+            reach = np.array([20.0, 8.0, 8.0]) / spacing
+            k = k[(k <= reach).all(axis=1)]
+            orbits, times = np.unique(k, axis=0, return_counts=True)
+            keep = times >= 3
+            order = np.argsort(-times[keep], kind="stable")
+            orbits = orbits[keep][order]
+            zero = (orbits == 0).all(axis=1)
+            orbits = np.concatenate([np.zeros((1, 3), np.int64), orbits[~zero]])
+            edges = (tables.luma_edges, tables.chroma_edges)
+            made.append(quantiser_from(orbits, spacing, states, self.settings, edges))
+        return replace(tables, scalar=made[0], trellis=made[1])
+
+    def with_counts(
+        self, tables: ColourTables, states: int, counts: npt.NDArray[np.float64]
+    ) -> ColourTables:
+        """Turn counts into probability tables."""
+        old = tables.scalar if states == 1 else tables.trellis
+        shape = (self.bands, old.orbits.shape[0], tables.contexts, counts.shape[-1])
+        frequencies = estimate_frequencies(
+            counts.reshape(shape), old, tables.luma_classes, tables.chroma_classes
+        )
+        new = Quantiser(old.orbits, old.magnitudes, frequencies)
+        return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)

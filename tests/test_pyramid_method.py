@@ -1,0 +1,150 @@
+"""Method pyramid as users meet it: through the API, the container and both decoders."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import check_round_trip, extreme_images, photo_like
+
+import rnnic
+from rnnic import reference
+from rnnic.container import parse, serialize
+from rnnic.metrics import psnr
+
+SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (5, 7), (32, 32), (33, 65), (70, 33)]
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("step", "effort"), [(1.0, 5), (6.0, 1), (6.0, 9), (40.0, 5)])
+def test_every_size_comes_back(
+    size: tuple[int, int], channels: int, step: float, effort: int
+) -> None:
+    image = photo_like(*size, channels)
+    check_round_trip(
+        image, with_reference=True, method="pyramid", step=step, effort=effort, tile_size=32
+    )
+
+
+@pytest.mark.parametrize(("name", "image"), list(extreme_images(19, 26)))
+@pytest.mark.parametrize("step", [0.25, 4.0, 128.0])
+def test_extreme_images(name: str, image: np.ndarray, step: float) -> None:
+    del name
+    check_round_trip(image, with_reference=True, method="pyramid", step=step)
+
+
+def test_quality_degrades_gracefully() -> None:
+    image = photo_like(96, 128)
+    found = [rnnic.encode(image, method="pyramid", quality=q) for q in (0, 25, 50, 75, 90, 100)]
+    sizes = [len(data) for data in found]
+    assert sizes == sorted(sizes)
+    quality = [psnr(rnnic.decode(data), image) for data in found]
+    assert quality == sorted(quality)
+    assert quality[-1] > 50
+
+
+def test_threads_do_not_change_the_bytes() -> None:
+    image = photo_like(100, 130)
+    encode = [rnnic.encode(image, method="pyramid", tile_size=32, threads=n) for n in (1, 2, 5)]
+    assert len(set(encode)) == 1
+    one = rnnic.decode(encode[0], threads=1)
+    np.testing.assert_array_equal(rnnic.decode(encode[0], threads=4), one)
+
+
+def test_what_was_encoded_before_does_not_matter() -> None:
+    images = [photo_like(40, 50, seed=seed) for seed in range(4)]
+    first = [rnnic.encode(image, method="pyramid") for image in images]
+    assert [rnnic.encode(image, method="pyramid") for image in reversed(images)] == first[::-1]
+
+
+@pytest.mark.parametrize("goal", [30.0, 38.0, 45.0])
+def test_target_psnr(goal: float) -> None:
+    image = photo_like(96, 128)
+    found = psnr(rnnic.decode(rnnic.encode(image, method="pyramid", target_psnr=goal)), image)
+    # Tiny images go in steps.
+    assert goal <= found < goal + 0.3
+
+
+def test_target_bytes() -> None:
+    image = photo_like(96, 128)
+    for goal in (3000, 9000):
+        size = len(rnnic.encode(image, method="pyramid", target_bytes=goal))
+        assert 0.96 * goal < size <= goal
+    with pytest.raises(rnnic.OptionError, match="smallest file"):
+        rnnic.encode(image, method="pyramid", target_bytes=100)
+
+
+@pytest.mark.parametrize("shape", [(96, 128, 3), (70, 90, 3), (45, 33)])
+def test_reduced_size_is_the_mean_of_blocks(shape: tuple[int, ...]) -> None:
+    height, width = shape[:2]
+    image = photo_like(height, width, 3 if len(shape) == 3 else 1)
+    data = rnnic.encode(image, method="pyramid", quality=95, tile_size=32)
+    for reduce in range(1, 6):
+        size = 1 << reduce
+        small = rnnic.decode(data, reduce=reduce)
+        assert small.shape[:2] == (-(-shape[0] // size), -(-shape[1] // size))
+        block = image[:size, :size].mean(axis=(0, 1))
+        assert np.abs(small[0, 0] - block).max() <= 3
+        part = rnnic.decode(data, reduce=reduce, region=(10, 20, 20, 13))
+        right, lower = -(-30 >> reduce), -(-33 >> reduce)
+        np.testing.assert_array_equal(part, small[20 >> reduce : lower, 10 >> reduce : right])
+
+
+def test_flat_images_cost_next_to_nothing() -> None:
+    for value in (0, 77, 255):
+        for channels in (1, 3):
+            shape = (600, 700) if channels == 1 else (600, 700, 3)
+            data = rnnic.encode(np.full(shape, value, np.uint8), method="pyramid")
+            assert len(data) < 400
+            assert np.abs(rnnic.decode(data).astype(int) - value).max() <= 1
+
+
+def test_damaged_tiles_end_in_the_same_errors() -> None:
+    container = parse(memoryview(rnnic.encode(photo_like(40, 50), method="pyramid", step=5.0)))
+    payload = bytes(container.tiles[0])
+    model = rnnic.default_model().to_bytes()
+    rng = np.random.default_rng(5)
+    for turn in range(60):
+        broken = bytearray(payload)
+        if turn % 3 == 0:
+            broken = broken[: int(rng.integers(3, len(broken)))]
+        for _ in range(int(rng.integers(1, 5))):
+            broken[int(rng.integers(len(broken)))] ^= int(rng.integers(1, 256))
+        data = serialize(container.header, [bytes(broken)], container.metadata)
+        try:
+            decoded = rnnic.decode(data)
+        except rnnic.FormatError:
+            with pytest.raises(rnnic.FormatError):
+                reference.decode(data, model)
+        else:
+            rows = reference.decode(data, model)
+            np.testing.assert_array_equal(np.array(rows, np.uint8), decoded)
+
+
+def test_trace_says_what_the_finest_pass_codes() -> None:
+    image = photo_like(40, 70)
+    encoded = rnnic.encode_image(image, rnnic.EncodeOptions(method="pyramid", tile_size=32))
+    traces = encoded.traces()
+    assert sum(trace.labels.size for trace in traces) == 40 * 70
+    assert {int(v) for trace in traces for v in np.unique(trace.labels)} <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"error_threshold": 3.0},
+        {"tile_size": 48},
+        {"neighbors": "ckdtree"},
+        {"effort": 0},
+        {"step": 0.1},
+        {"step": 200.0},
+        {"step": float("nan")},
+        {"step": 3.0, "quality": 50},
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(rnnic.OptionError):
+        rnnic.encode(photo_like(8, 8), method="pyramid", **options)
+    with pytest.raises(rnnic.OptionError):
+        rnnic.encode(photo_like(8, 8), method="raster", step=3.0)
