@@ -1,6 +1,6 @@
-"""Draw the README's figure: ``python docs/kodak_figure.py RESULT.json docs/images/kodak.png``.
+"""Draw the README's figure: ``python docs/kodak_figure.py PYRAMID.json RASTER.json docs/images/kodak.png``.
 
-RESULT.json is what ``rnnic bench kodak --json RESULT.json`` writes.
+The first two are what ``rnnic bench kodak --json FILE`` writes, with ``--method pyramid`` and without.
 """
 
 import json
@@ -13,27 +13,33 @@ import matplotlib.pyplot as plt
 mpl.use("Agg")
 
 
-def main(result: str, picture: str) -> None:
-    """Draw a bar for each image."""
-    found = json.loads(Path(result).read_text())
-    images = sorted(found["images"], key=lambda image: image["ratio"])
-    names = [Path(image["image"]).stem.removeprefix("kodim") for image in images]
+def main(pyramid: str, raster: str, picture: str) -> None:
+    """Draw two bars for each image."""
+    found = {"pyramid": json.loads(Path(pyramid).read_text())}
+    found["raster"] = json.loads(Path(raster).read_text())
+    order = sorted(found["pyramid"]["images"], key=lambda image: image["ratio"])
+    names = [image["image"] for image in order]
     figure, axes = plt.subplots(figsize=(9, 3), dpi=120, layout="constrained")
-    axes.bar(names, [image["ratio"] for image in images], color="#23448a")
+    for shift, (method, colour) in zip(
+        (-0.2, 0.2), (("pyramid", "#23448a"), ("raster", "#9db7e4")), strict=True
+    ):
+        ratios = {image["image"]: image["ratio"] for image in found[method]["images"]}
+        label = f"{method}, all images: {found[method]['ratio']:.3f}"
+        places = [place + shift for place in range(len(names))]
+        axes.bar(places, [ratios[name] for name in names], 0.4, color=colour, label=label)
     axes.axhline(1, color="#c2183c", label="JPEG, quality 100")
-    total = found["ratio"]
-    axes.axhline(total, color="#222222", ls="--", lw=1, label=f"RNNIC, all images: {total:.3f}")
+    axes.set_xticks(range(len(names)), [Path(name).stem.removeprefix("kodim") for name in names])
     axes.set(
-        ylim=(0, 1.25),
+        ylim=(0, 1.3),
         xlabel="Kodak image",
         ylabel="bytes / JPEG bytes",
-        title="Method raster at no less than the PSNR of JPEG at quality 100",
+        title="Size at no less than the PSNR of JPEG at quality 100",
     )
     axes.margins(x=0.01)
-    axes.legend(loc="upper left", frameon=False, ncols=2)
+    axes.legend(loc="upper left", frameon=False, ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])
