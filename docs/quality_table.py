@@ -25,7 +25,9 @@ def main(paths: list[str]) -> None:
             bits.append(8 * len(data) / (pixels.shape[0] * pixels.shape[1]))
         mean, low, high = np.mean(found), min(found), max(found)
         step = step_of_quality(quality)
-        print(f"| {quality} | {step:.2f} | {mean:.1f} ({low:.1f} … {high:.1f}) | {np.mean(bits):.2f} |")
+        print(
+            f"| {quality} | {step:.2f} | {mean:.1f} ({low:.1f} … {high:.1f}) | {np.mean(bits):.2f} |"
+        )
 
 
 if __name__ == "__main__":

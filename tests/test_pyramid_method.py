@@ -128,6 +128,10 @@ def test_trace_says_what_the_finest_pass_codes() -> None:
     traces = encoded.traces()
     assert sum(trace.labels.size for trace in traces) == 40 * 70
     assert {int(v) for trace in traces for v in np.unique(trace.labels)} <= {0, 1, 2, 3}
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    (trace,) = rnnic.encode_image(noise, rnnic.EncodeOptions(step=1.0)).traces()
+    # Residuals everywhere, in every lane's strip.
+    assert (trace.labels > 0).mean(axis=1).min() > 0.9
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,8 @@ def encode_tile(
         if sink is not None:
             sink(step, {"parents": samples, "energies": energies, "source": source,
                         "differences": rows.differences[0], "residuals": rows.residuals[0],
-                        "magnitudes": rows.magnitudes[0], "scaled": scaled})  # fmt: skip
+                        "lanes": rows.residuals, "magnitudes": rows.magnitudes[0],
+                        "scaled": scaled})  # fmt: skip
         samples, energies = children, spread
     out = np.empty((height, width, params.channels), np.uint8)
     pixels_from_planes(samples, width, height, params, out)

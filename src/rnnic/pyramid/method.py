@@ -18,7 +18,7 @@ from rnnic.pyramid.encoder import encode_tile, states_for_effort
 from rnnic.pyramid.format import COLOUR_SHIFT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
-__all__ = ["METHOD", "SECTION", "PyramidMethod", "step_of_quality"]
+__all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
 
 SECTION = "PYRA"
 LANES = 4
@@ -132,6 +132,13 @@ class PyramidMethod(Method):
         }
 
 
+def lane_rows(rows: int, lanes: int) -> list[int]:
+    """Return how many of a pass's rows each lane has (SPEC.md 5.5)."""
+    if rows < 4 * lanes:
+        return [rows] + [0] * (lanes - 1)
+    return [rows // lanes + (lane < rows % lanes) for lane in range(lanes)]
+
+
 def _trace(
     pixels: Pixels, box: TileBox, params: PyramidParams, model: PyramidModel, effort: int
 ) -> TileTrace:
@@ -145,7 +152,10 @@ def _trace(
     def look(step: Pass, state: dict[str, Any]) -> None:
         if step.level > 0:
             return
-        residuals = state["residuals"][:, 1 : 1 + step.rows, 1 : 1 + step.columns].astype(np.int64)
+        strips = lane_rows(step.rows, params.lanes)
+        found = [lane[:, 1 : 1 + n] for lane, n in zip(state["lanes"], strips, strict=True)]
+        residuals = np.concatenate(found, axis=1)[:, :, 1 : 1 + step.columns].astype(np.int64)
+        residuals = residuals[: params.channels]
         luma = residuals[0] != 0
         chroma = (residuals[1:] != 0).any(axis=0)
         number = (residuals * np.array([1, 4099, 65537])[: len(residuals), None, None]).sum(axis=0)
