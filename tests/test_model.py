@@ -8,6 +8,7 @@ from make_fixtures import SMALL
 import rnnic
 from rnnic.chunks import pack_chunk
 from rnnic.model import MAX_MODEL_BYTES, MODEL_PATH_VARIABLE, Model
+from rnnic.pyramid.training import TrainingSettings, _Run
 from rnnic.raster.training import RasterSettings, merge_bins, train
 
 PHOTOS = [photo_like(60, 70, seed=seed) for seed in range(3)]
@@ -47,6 +48,16 @@ def test_other_ways_of_spreading(spread: str) -> None:
     for image in (PHOTOS[0][:20, :20], PHOTOS[0][:20, :20, 0]):
         data = rnnic.encode(image, error_threshold=0, model=model)
         np.testing.assert_array_equal(rnnic.decode(data, model=model), image)
+
+
+def test_pyramid_training_is_bounded_however_many_photos_there_are() -> None:
+    settings = TrainingSettings()
+    few, many = (
+        _Run([Path(str(i)) for i in range(n)], settings, lambda *_: None, lambda _: PHOTOS[0])
+        for n in (5, 5000)
+    )
+    assert len(few.jobs(3, 0, settings.photos)) == 5
+    assert len(many.jobs(3, 0, settings.photos)) == settings.photos > 0
 
 
 def test_unknown_spread_is_refused() -> None:

@@ -48,7 +48,7 @@ class Model:
             raise ModelMissingError(
                 f"the model has no section {kind}; train one with `rnnic palette train`"
             )
-        return hashlib.sha256(kind.encode() + self.sections[kind]).digest()[:_ID_BYTES]
+        return _section_id(kind, self.sections[kind])
 
     def to_bytes(self) -> bytes:
         """Return the content of a model file."""
@@ -102,6 +102,12 @@ class Model:
             return cls.from_bytes(data)
         except RnnicError as error:
             raise type(error)(f"{path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _section_id(kind: str, payload: bytes) -> bytes:
+    """Return a section's id; kept, since every decode asks for it."""
+    return hashlib.sha256(kind.encode() + payload).digest()[:_ID_BYTES]
 
 
 def _parse_info(payload: bytes) -> dict[str, Any]:

@@ -129,11 +129,12 @@ def train_model(
         information["raster"] = dataclasses.asdict(settings)
     if "pyramid" in methods:
         own = pyramid.TrainingSettings(seed=settings.seed)
+        numbers = {path: number for number, path in enumerate(photos.paths)}
         model = pyramid.train(
             photos.paths,
             progress=lambda what, done: told(split + (1 - split) * done, what),
             settings=own,
-            load=lambda path: photos.load(photos.paths.index(path)),
+            load=lambda path: photos.load(numbers[path]),
         )
         sections[PYRAMID_SECTION] = model.to_bytes()
         information["pyramid"] = dataclasses.asdict(own)

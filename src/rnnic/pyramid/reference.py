@@ -1,4 +1,4 @@
-"""A plain-Python decoder that reads like SPEC-pyramid.md, one pair at a time.
+"""A plain-Python decoder that reads like SPEC.md section 5, one pair at a time.
 
 It shares no code with the fast decoder beyond the model's and parameters' containers and the
 constant trellis, and is the oracle of the tests.

@@ -44,7 +44,8 @@ class TrainingSettings:
     seed : int
         Of the photo order, the step sizes and the palette draw.
     photos : int
-        How many photos each round uses; 0 means all.
+        How many photos each round uses at most, drawn at random; 0 means all. It bounds the memory, as
+        some rounds keep samples of every photo.
     rounds : int
         Rounds of coding and counting for every quantiser.
     band_edges : tuple of float
@@ -56,7 +57,7 @@ class TrainingSettings:
     """
 
     seed: int = 1
-    photos: int = 0
+    photos: int = 200
     rounds: int = 3
     band_edges: tuple[float, ...] = (2.2, 4.4, 14.0)
     steps: tuple[float, float] = (0.8, 60.0)
