@@ -3,8 +3,8 @@
 Kernels release the GIL, are compiled without fast-math so that every machine computes the same numbers,
 and are cached on disk. Numba's own cache looks at the age of a kernel's file alone, not at the
 functions and constants that the kernel takes from other files; so the cache has a folder of its own for
-every state of the package's sources. ``RNNIC_JIT_CACHE=0`` turns it off, ``NUMBA_DISABLE_JIT=1`` runs
-kernels as plain Python.
+every state of the sources that kernels are made of. ``RNNIC_JIT_CACHE=0`` turns it off,
+``NUMBA_DISABLE_JIT=1`` runs kernels as plain Python.
 """
 
 import hashlib
@@ -21,6 +21,8 @@ import numba
 __all__ = ["cache_folder", "forced", "inlined", "jit"]
 
 _KEPT_SECONDS = 60 * 24 * 3600
+_KERNEL_PARTS = ("entropy", "pyramid", "raster", "search")
+"""Packages that kernels, and what they are compiled with, come from; and none from elsewhere."""
 
 
 def cache_folder() -> Path:
@@ -42,8 +44,10 @@ def _kernel_folder() -> Path | None:
         return None
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    for part in _KERNEL_PARTS:
+        for path in sorted((package / part).rglob("*.py")):
+            digest.update(path.read_bytes())
     kernels = cache_folder() / "kernels"
     own = kernels / digest.hexdigest()[:16]
     try:
