@@ -8,8 +8,11 @@ A *token* is what the encoder queues per symbol: ``frequency | start << 13 | raw
 in an int64, frequency zero meaning "raw bits only".
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from numpy import uint64
 
 from rnnic._jit import forced, jit
 
@@ -23,6 +26,7 @@ __all__ = [
     "decoding_tables",
     "encode_tokens",
     "normalise",
+    "refill",
 ]
 
 PROBABILITY_BITS = 12
@@ -31,15 +35,21 @@ SLOT_MASK = PROBABILITY_SCALE - 1
 LOWER_BOUND = 1 << 15
 SYMBOL_BITS = 9
 """Tables have room for ``2**SYMBOL_BITS`` symbols, so that an index is made by shifting."""
+U_PROBABILITY_BITS = uint64(PROBABILITY_BITS)
+U_SLOT_MASK = uint64(SLOT_MASK)
+U_LOWER_BOUND = uint64(LOWER_BOUND)
+U_SYMBOL_BITS = uint64(SYMBOL_BITS)
 
 
 @forced
 def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
     """Decode one symbol and its raw bits.
 
+    All numbers are uint64: an index that could be negative costs three instructions more.
+
     Parameters
     ----------
-    state : int
+    state : uint64
         Coder state.
     position : uint64
         Index of the next word.
@@ -48,12 +58,12 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
     slots : uint16 array, (tables << 12,)
         Symbol of every slot.
     spans : uint32 array, (tables << SYMBOL_BITS,)
-        ``frequency << 16 | start`` of every symbol.
-    table : int
+        ``frequency << 12 | start`` of every symbol.
+    table : uint64
         Which table.
     raw_bits : uint8 array, (groups << SYMBOL_BITS,)
         Two low bits: how many raw bits follow the symbol.
-    group : int
+    group : uint64
         Which group of ``raw_bits``.
 
     Returns
@@ -61,28 +71,31 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
     tuple
         Symbol, raw bits, state, position.
     """
-    slot = state & SLOT_MASK
-    symbol = np.int64(slots[(table << PROBABILITY_BITS) | slot])
-    span = np.int64(spans[(table << SYMBOL_BITS) | symbol])
-    state = (span >> 16) * (state >> PROBABILITY_BITS) + slot - (span & 0xFFFF)
-    bits = np.int64(raw_bits[(group << SYMBOL_BITS) | symbol]) & 3
-    raw = state & ((1 << bits) - 1)
-    state >>= bits
-    refill = state < LOWER_BOUND
-    word = np.int64(words[position])
-    state = ((state << 16) | word) if refill else state
-    position = position + np.uint64(refill)
+    slot = state & U_SLOT_MASK
+    symbol = uint64(slots[(table << U_PROBABILITY_BITS) | slot])
+    span = uint64(spans[(table << U_SYMBOL_BITS) | symbol])
+    state = (span >> U_PROBABILITY_BITS) * (state >> U_PROBABILITY_BITS) + slot
+    state -= span & U_SLOT_MASK
+    bits = uint64(raw_bits[(group << U_SYMBOL_BITS) | symbol]) & uint64(3)
+    raw = state & ((uint64(1) << bits) - uint64(1))
+    state, position = refill(state >> bits, position, words)
     return symbol, raw, state, position
+
+
+@forced
+def refill(state, position, words):
+    """Take a word into a state that is below its range."""
+    low = state < U_LOWER_BOUND
+    word = uint64(words[position])
+    state = ((state << uint64(16)) | word) if low else state
+    return state, position + uint64(low)
 
 
 @jit
 def decode_raw(state, position, words):
     """Decode a raw byte; returns it, the state and the position."""
-    raw = state & 255
-    state >>= 8
-    if state < LOWER_BOUND:
-        state = (state << 16) | np.int64(words[position])
-        position = position + np.uint64(1)
+    raw = np.int64(state & uint64(255))
+    state, position = refill(state >> uint64(8), position, words)
     return raw, state, position
 
 
@@ -157,25 +170,30 @@ def normalise(probabilities: npt.NDArray[np.float64], floor: float = 0.0) -> npt
 
 
 def decoding_tables(
-    frequencies: npt.NDArray[np.uint16],
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
+    frequencies: npt.NDArray[np.uint16], symbol_bits: int = SYMBOL_BITS
+) -> tuple[npt.NDArray[np.unsignedinteger[Any]], npt.NDArray[np.uint32]]:
     """Build the slot and span tables.
 
     Parameters
     ----------
     frequencies : uint16 array, (tables, symbols)
         Each row sums to ``PROBABILITY_SCALE``.
+    symbol_bits : int
+        Room for ``2**symbol_bits`` symbols a table.
 
     Returns
     -------
-    slots : uint16 array, (tables << 12,)
-    spans : uint32 array, (tables << SYMBOL_BITS,)
+    slots : uint16 array, or uint8 for at most 8 bits; (tables << 12,)
+    spans : uint32 array, (tables << symbol_bits,)
+        ``frequency << 12 | start``
     """
     tables, symbols = frequencies.shape
     wide = frequencies.astype(np.uint32)
     start = np.cumsum(wide, axis=1, dtype=np.uint32) - wide
-    spans = np.zeros((tables, 1 << SYMBOL_BITS), np.uint32)
-    spans[:, :symbols] = (wide << 16) | start
-    names = np.tile(np.arange(symbols, dtype=np.uint16), tables)
-    slots = np.repeat(names, frequencies.reshape(-1))
+    spans = np.zeros((tables, 1 << symbol_bits), np.uint32)
+    # A symbol that cannot occur may start beyond the last slot.
+    spans[:, :symbols] = np.where(wide > 0, (wide << PROBABILITY_BITS) | start, 0)
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if symbol_bits <= 8 else np.uint16
+    names = np.tile(np.arange(symbols, dtype=kind), tables)
+    slots: npt.NDArray[np.unsignedinteger[Any]] = np.repeat(names, frequencies.reshape(-1))
     return slots, spans.reshape(-1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from rnnic._jit import forced, jit
 
-__all__ = ["decode_base", "encode_base"]
+__all__ = ["decode_base", "encode_base", "get_bits", "get_number", "put_bits", "put_number"]
 
 MAX_UNARY = 24
 RAW_BITS = 18
@@ -51,12 +51,57 @@ def get_bits(bits, n, length):
 
 
 @jit
-def encode_base(q, bits):
-    """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each).
+def put_number(bits, n, number, total, count):
+    """Write a number with an adaptive Golomb-Rice code.
 
-    Returns how many bits were written; 48 for each number are always enough.
+    Returns the new position, and the sum and count that the next number's code depends on.
     """
-    n = 0
+    value = 2 * number if number >= 0 else -2 * number - 1
+    k = rice_parameter(total, count)
+    ones = min(value >> k, MAX_UNARY)
+    for _ in range(ones):
+        n = put_bits(bits, n, 1, 1)
+    if ones < MAX_UNARY:
+        n = put_bits(bits, n, 0, 1)
+        n = put_bits(bits, n, value, k)
+    else:
+        n = put_bits(bits, n, value, RAW_BITS)
+    total += value
+    count += 1
+    if count == 32:
+        total >>= 1
+        count >>= 1
+    return n, total, count
+
+
+@jit
+def get_number(bits, n, total, count):
+    """Read what `put_number` wrote; returns the number, position, sum and count."""
+    k = rice_parameter(total, count)
+    ones = 0
+    while n < bits.shape[0] and ones < MAX_UNARY and bits[n] == 1:
+        ones += 1
+        n += 1
+    if ones == MAX_UNARY:
+        value = get_bits(bits, n, RAW_BITS)
+        n += RAW_BITS
+    else:
+        value = (ones << k) + get_bits(bits, n + 1, k)
+        n += k + 1
+    total += value
+    count += 1
+    if count == 32:
+        total >>= 1
+        count >>= 1
+    return (value >> 1) if value & 1 == 0 else -((value + 1) >> 1), n, total, count
+
+
+@jit
+def encode_base(q, bits, n):
+    """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each) from ``n`` on.
+
+    Returns the new position; 48 bits for each number are always enough.
+    """
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
         total, count = 16, 1
@@ -73,28 +118,13 @@ def encode_base(q, bits):
                 continue
             for x in range(first, width):
                 error = q[c, y, x] - median_prediction(q, c, y, x)
-                value = 2 * error if error >= 0 else -2 * error - 1
-                k = rice_parameter(total, count)
-                ones = min(value >> k, MAX_UNARY)
-                for _ in range(ones):
-                    n = put_bits(bits, n, 1, 1)
-                if ones < MAX_UNARY:
-                    n = put_bits(bits, n, 0, 1)
-                    n = put_bits(bits, n, value, k)
-                else:
-                    n = put_bits(bits, n, value, RAW_BITS)
-                total += value
-                count += 1
-                if count == 32:
-                    total >>= 1
-                    count >>= 1
+                n, total, count = put_number(bits, n, error, total, count)
     return n
 
 
 @jit
-def decode_base(bits, q):
+def decode_base(bits, n, q):
     """Decode into ``q``; returns False if ``bits`` (uint8, one bit each) end too early."""
-    n = 0
     end = bits.shape[0]
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
@@ -109,25 +139,9 @@ def decode_base(bits, q):
             same = get_bits(bits, n, 1) == 1
             n += 1
             for x in range(first, width):
-                error = 0
+                error = np.int64(0)
                 if not same:
-                    k = rice_parameter(total, count)
-                    ones = 0
-                    while n < end and ones < MAX_UNARY and bits[n] == 1:
-                        ones += 1
-                        n += 1
-                    if ones == MAX_UNARY:
-                        value = get_bits(bits, n, RAW_BITS)
-                        n += RAW_BITS
-                    else:
-                        value = (ones << k) + get_bits(bits, n + 1, k)
-                        n += k + 1
-                    total += value
-                    count += 1
-                    if count == 32:
-                        total >>= 1
-                        count >>= 1
-                    error = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
+                    error, n, total, count = get_number(bits, n, total, count)
                 guess = median_prediction(q, c, y, x) + error
                 q[c, y, x] = min(max(guess, -LARGEST), LARGEST)
             if n > end:

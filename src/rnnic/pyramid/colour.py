@@ -6,33 +6,28 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic._jit import jit
-from rnnic.pyramid.format import COLOUR_SHIFT
+from rnnic.pyramid.fit import COLOUR_ONE, DEFAULT_COLOUR
 
-__all__ = ["FIXED", "choose_colour", "forward_matrix"]
-
-_S2, _S3, _S6 = 2**-0.5, 3**-0.5, 6**-0.5
-FIXED = np.array([[_S3, _S3, _S3], [_S2, 0.0, -_S2], [_S6, -2 * _S6, _S6]])
-"""Orthonormal luma and colour differences, the usual good choice."""
+__all__ = ["choose_colour", "forward_matrix"]
 
 
-def to_fixed(matrix: npt.NDArray[np.float64]) -> tuple[int, ...]:
-    """Nine numbers in 1/16384."""
-    return tuple(int(v) for v in np.rint(matrix * (1 << COLOUR_SHIFT)).reshape(-1))
+def to_fixed(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    """Nine numbers in 1/16384, (3, 3)."""
+    return np.rint(matrix * COLOUR_ONE).astype(np.int32)
 
 
-def forward_matrix(colour: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def forward_matrix(colour: npt.NDArray[np.int32], channels: int) -> npt.NDArray[np.float32]:
     """Return what turns pixels into components in 1/64 sample: the inverse of the decoder's matrix."""
-    if not colour:
+    if channels == 1:
         return np.full((1, 1), 64, np.float32)
-    decoder = np.array(colour, np.float64).reshape(3, 3).T / (1 << COLOUR_SHIFT)
-    return (np.linalg.inv(decoder) * 64).astype(np.float32)
+    return (np.linalg.inv(colour.T.astype(np.float64) / COLOUR_ONE) * 64).astype(np.float32)
 
 
 SAMPLES = 6000
 LEVELS = 6
 
 
-def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> tuple[int, ...]:
+def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.int32]:
     """Find the rotation whose components cost the least.
 
     The cost of a matrix is the sum of ``log2(1 + (r / s)**2)`` over a sample of residuals of a
@@ -47,22 +42,23 @@ def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> tuple[int, ...]:
 
     Returns
     -------
-    tuple of nine int
-        ``PyramidParams.colour``.
+    int32 array, (3, 3)
+        ``rnnic.pyramid.fit.Fit.colour``.
     """
     residuals = sample_residuals(pixels)
-    if len(residuals) < 16:
-        return to_fixed(FIXED)
+    fixed = np.array(DEFAULT_COLOUR, np.float64).reshape(3, 3) / COLOUR_ONE
+    if len(residuals) < 16 or not residuals.any():
+        return to_fixed(fixed)
     scaled = (residuals / (step / 1024 * 0.7)).astype(np.float32)
     _, vectors = np.linalg.eigh(scaled.T.astype(np.float64) @ scaled)
-    best_cost, best = np.inf, FIXED
-    for start in (FIXED, vectors[:, ::-1].T):
+    best_cost, best = np.inf, fixed
+    for start in (fixed, vectors[:, ::-1].T):
         matrix = np.array(start, order="C")  # a copy: the search turns it in place
         cost = pattern_search(scaled, matrix)
         if cost < best_cost:
             best_cost, best = cost, matrix
     best = best[np.argsort(-np.abs(residuals @ best.T).sum(axis=0), kind="stable")]
-    signs = np.where((FIXED * best).sum(axis=1) < 0, -1.0, 1.0)
+    signs = np.where((fixed * best).sum(axis=1) < 0, -1.0, 1.0)
     return to_fixed(best * signs[:, None])
 
 

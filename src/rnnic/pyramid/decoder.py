@@ -9,48 +9,54 @@ import numpy.typing as npt
 from rnnic.entropy.rans import LOWER_BOUND
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.pyramid.base import decode_base
-from rnnic.pyramid.decoder_kernels import WORDS_PER_PAIR, decode_pass, to_grey, to_rgb
+from rnnic.pyramid.decoder_kernels import WORDS_PER_PAIR, decode_passes
+from rnnic.pyramid.fit import read_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
     PyramidParams,
     base_step,
     derive,
-    entry_weights,
     pass_step,
-    pass_weights,
     passes,
 )
 from rnnic.pyramid.kernels import extend_borders
-from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.model import PASSES, PyramidModel
 
-__all__ = ["Planes", "decode_tile", "pixels_from_planes", "table_sizes"]
+__all__ = ["Planes", "decode_tile", "table_sizes"]
 
 
 class Planes:
     """Two pairs of plane buffers, used in turn by the passes.
 
-    Views from `take` are int16, (planes, height + 4, width + 4).
+    Attributes
+    ----------
+    samples, energies : pairs of int16 arrays, (components | groups, area)
     """
 
     def __init__(self, width: int, height: int, channels: int) -> None:
         area = (width + 4) * (height + 4)
         groups = min(channels, 2)
-        self._channels = channels
-        self._groups = groups
-        self._samples = [np.zeros(channels * area, np.int16) for _ in range(2)]
-        self._energies = [np.zeros(groups * area, np.int16) for _ in range(2)]
+        self.samples = [np.zeros((channels, area), np.int16) for _ in range(2)]
+        self.energies = [np.zeros((groups, area), np.int16) for _ in range(2)]
         self._next = 0
 
     def take(self, width: int, height: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
-        """Next sample planes and energy planes; those taken before last are overwritten."""
-        samples, energies = self._samples[self._next], self._energies[self._next]
+        """Next sample planes and energy planes, (planes, height + 4, width + 4).
+
+        Those taken before last are overwritten; every tile starts with the first of each pair.
+        """
+        samples, energies = self.samples[self._next], self.energies[self._next]
         self._next ^= 1
         shape = (height + 4, width + 4)
         area = shape[0] * shape[1]
         return (
-            samples[: self._channels * area].reshape(self._channels, *shape),
-            energies[: self._groups * area].reshape(self._groups, *shape),
+            samples.reshape(-1)[: len(samples) * area].reshape(-1, *shape),
+            energies.reshape(-1)[: len(energies) * area].reshape(-1, *shape),
         )
+
+    def restart(self) -> None:
+        """Begin with the first of each pair again."""
+        self._next = 0
 
 
 def start_planes(
@@ -66,32 +72,20 @@ def start_planes(
 
 
 def table_sizes(params: PyramidParams, model: PyramidModel) -> npt.NDArray[np.int64]:
-    """Escape symbol, luma classes, chroma classes, contexts."""
+    """Escape symbols, luma classes, chroma classes, contexts, pairs of classes; see `decode_pass`."""
     tables = model.tables(params.channels)
     quantiser = tables.scalar if params.states == 1 else tables.trellis
     return np.array(
         [
+            quantiser.common.shape[-1] - 1,
             quantiser.orbits.shape[1],
             tables.luma_classes,
             tables.chroma_classes,
             tables.contexts,
+            tables.classes,
         ],
         np.int64,
     )
-
-
-def pixels_from_planes(
-    samples: npt.NDArray[np.int16],
-    width: int,
-    height: int,
-    params: PyramidParams,
-    out: npt.NDArray[np.uint8],
-) -> None:
-    """Undo the colour transform into ``out``, (height, width, channels)."""
-    if params.channels == 1:
-        to_grey(samples, width, height, out)
-    else:
-        to_rgb(samples, width, height, np.array(params.colour, np.int32).reshape(3, 3), out)
 
 
 class _Tile(NamedTuple):
@@ -179,55 +173,54 @@ def decode_tile(
         raise ValueError("tile size or reduction is out of range")
     steps, base_width, base_height = passes(width, height)
     tile = _split(data, params.lanes, WORDS_PER_PAIR * width)
-    bits = np.unpackbits(np.frombuffer(tile.base, np.uint8))
-    base = np.zeros((params.channels, base_height, base_width), np.int64)
-    if not decode_base(bits, base):
-        raise TruncatedError("base plane is truncated")
-    final = -(-width >> reduce), -(-height >> reduce)
-    lanes = len(tile.positions)
-    planes, rows = borrow_scratch(final[0], final[1], params.channels, lanes)
-    samples, energies = start_planes(planes, base, params.step)
-    if tile.coded >> 10 or tile.coded & ~sum(1 << s.level for s in steps):
+    if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
         raise FormatError("a pass is coded that the tile does not have")
-
+    band = model.band(params.step)
+    bits = np.unpackbits(np.frombuffer(tile.base, np.uint8))
+    fit, at = read_fit(bits, model.tables(params.channels), band, params.channels, tile.coded)
+    base = np.zeros((params.channels, base_height, base_width), np.int64)
+    if not decode_base(bits, at, base):
+        raise TruncatedError("base plane is truncated")
     first = tile.positions.astype(np.int64)
     states = (tile.words[first].astype(np.int64) << 16) | tile.words[first + 1]
     if not np.all((states >= LOWER_BOUND) & (states < 1 << 31)):
         raise FormatError("a lane starts in an impossible state")
+    final = -(-width >> reduce), -(-height >> reduce)
+    if out is None:
+        out = np.empty((final[1], final[0], params.channels), np.uint8)
+    elif out.shape != (final[1], final[0], params.channels):
+        raise ValueError("out has the wrong shape")
+    lanes = len(tile.positions)
+    steps = [step for step in steps if step.level >= 2 * reduce]
+    plans = np.array(
+        [
+            (s.level, s.width, s.height, tile.coded >> s.level & 1, pass_step(params.step, s.level))
+            for s in steps
+        ],
+        np.int64,
+    ).reshape(-1, 5)
+    # The children of the last pass have no planes.
+    largest = (base_width, base_height)
+    if len(steps) > 1:
+        largest = (steps[-2].width, steps[-2].height)
+    planes, rows = borrow_scratch(final[0], largest, params.channels, lanes)
+    planes.restart()
+    start_planes(planes, base, params.step)
     positions = tile.positions + np.uint64(2)
-    trellis = np.zeros(lanes, np.int64)
-    tables = model.tables(params.channels)
-    derived = derive(model, params.channels, params.step, params.states)
-    band = model.band(params.step)
-    sizes = table_sizes(params, model)
-    for step in steps:
-        if step.level < 2 * reduce:
-            break
-        scaled = pass_step(params.step, step.level)
-        weights = pass_weights(tables, band, step.level, scaled)
-        children, spread = planes.take(step.width, step.height)
-        complete = decode_pass(
-            samples, energies, children, spread, step.rows, step.columns,
-            step.width, step.height, step.along_x, bool(tile.coded >> step.level & 1),
-            tables.luma_taps[band, step.level], tables.chroma_taps[band, step.level],
-            weights, entry_weights(derived, weights), np.int32(scaled), (1 << 29) // scaled,
-            states, positions, tile.ends, trellis, tile.words, sizes, tuple(derived),
-            *rows.all(),
-        )  # fmt: skip
-        if not complete:
-            raise TruncatedError("a lane is truncated")
-        samples, energies = children, spread
+    complete = decode_passes(
+        base_width, base_height, *planes.samples, *planes.energies, plans, fit.luma, fit.chroma,
+        fit.activity, states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words,
+        table_sizes(params, model), tuple(derive(model, params.channels, params.step, params.states)),
+        *rows.all(), fit.colour, out,
+    )  # fmt: skip
+    if not complete:
+        raise TruncatedError("a lane is truncated")
     if (
         reduce == 0
         and tile.coded
         and not (np.all(states == LOWER_BOUND) and np.all(positions == tile.ends))
     ):
         raise FormatError("a lane does not end as its encoder left it")
-    if out is None:
-        out = np.empty((final[1], final[0], params.channels), np.uint8)
-    elif out.shape != (final[1], final[0], params.channels):
-        raise ValueError("out has the wrong shape")
-    pixels_from_planes(samples, final[0], final[1], params, out)
     return out
 
 
@@ -257,15 +250,17 @@ class RowBuffers:
 _scratch = threading.local()
 
 
-def borrow_scratch(width: int, height: int, channels: int, lanes: int) -> tuple[Planes, RowBuffers]:
+def borrow_scratch(
+    row: int, largest: tuple[int, int], channels: int, lanes: int
+) -> tuple[Planes, RowBuffers]:
     """Buffers for a tile, kept by each thread for its next tile of the same size.
 
     Fresh memory costs a page fault every 4 kB, a tenth of the decoding time.
     """
-    key = (width, height, channels, lanes)
+    key = (row, largest, channels, lanes)
     if getattr(_scratch, "key", None) != key:
-        _scratch.planes = Planes(width, height, channels)
-        _scratch.rows = RowBuffers(lanes, width, 3)
+        _scratch.planes = Planes(*largest, channels)
+        _scratch.rows = RowBuffers(lanes, row, 3)
         _scratch.key = key
     planes: Planes = _scratch.planes
     rows: RowBuffers = _scratch.rows

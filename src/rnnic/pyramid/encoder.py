@@ -9,28 +9,27 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
 from rnnic.pyramid.base import encode_base
-from rnnic.pyramid.colour import forward_matrix
-from rnnic.pyramid.decoder import Planes, RowBuffers, pixels_from_planes, start_planes, table_sizes
-from rnnic.pyramid.decoder_kernels import MAX_ESCAPES
+from rnnic.pyramid.colour import choose_colour, forward_matrix
+from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights, to_pixels
 from rnnic.pyramid.encoder_kernels import (
     average_columns,
     average_rows,
     encode_pass,
     to_components,
 )
+from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, model_fit, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
     Pass,
     PyramidParams,
     base_step,
     derive,
-    entry_weights,
     pass_step,
-    pass_weights,
     passes,
     quantiser_of,
 )
-from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
     CandidateGrid,
@@ -38,6 +37,7 @@ from rnnic.pyramid.search import (
     Searcher,
     search_tables,
 )
+from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = ["encode_tile", "states_for_effort"]
 
@@ -55,6 +55,11 @@ def states_for_effort(effort: int) -> int:
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
     return 0.4 if effort <= 4 else (0.6 if effort <= 6 else 1.5)
+
+
+def fit_density(effort: int) -> float:
+    """How many samples filters are fitted to; at zero they are the model's."""
+    return 0.0 if effort <= 1 else (1.0 if effort <= 6 else 4.0)
 
 
 @lru_cache(maxsize=4)
@@ -85,12 +90,12 @@ def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
 
 
 def pyramid_of(
-    pixels: npt.NDArray[np.uint8], params: PyramidParams
+    pixels: npt.NDArray[np.uint8], params: PyramidParams, fit: Fit
 ) -> list[npt.NDArray[np.float32]]:
     """Components of every level, finest first: float32 (components, height, width), 1/64 sample."""
     height, width = pixels.shape[:2]
     plane = np.empty((params.channels, height, width), np.float32)
-    to_components(pixels, forward_matrix(params.colour), plane)
+    to_components(pixels, forward_matrix(fit.colour, params.channels), plane)
     levels = [plane]
     for step in passes(width, height)[0][::-1]:
         above = levels[-1]
@@ -123,6 +128,7 @@ def encode_tile(
     effort: int = 5,
     searcher: Searcher | None = None,
     *,
+    tune: bool = True,
     weight: float = DEFAULT_LAMBDA,
     counts: npt.NDArray[np.int64] | None = None,
     sink: Sink | None = None,
@@ -138,10 +144,13 @@ def encode_tile(
         1 to 9: how many survivors the trellis search keeps.
     searcher : Searcher, optional
         Backend that finds the candidates; the exhaustive search by default.
+    tune : bool
+        Whether filters and weights may be fitted to the tile; the lowest efforts never do.
     weight : float
         Lagrange multiplier of bits, in squared steps.
-    counts : int64 array, (codebooks * contexts, symbols), optional
-        Histogram of symbols to add to (training).
+    counts : int64 array, (codebooks * (classes + contexts), 1 << SYMBOL_BITS), optional
+        Histogram of symbols to add to (training); tables as `rnnic.pyramid.search.search_tables`
+        numbers them.
     sink : callable, optional
         Is given the state of every pass (training).
 
@@ -155,11 +164,11 @@ def encode_tile(
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ValueError("tile size is out of range")
     steps, _, _ = passes(width, height)
-    levels = pyramid_of(np.ascontiguousarray(pixels), params)
-    step_of_base = base_step(params.step)
-    base = np.rint(levels[-1] / step_of_base).astype(np.int64)
-    bits = np.zeros(48 * base.size, np.uint8)
-    base_bytes = np.packbits(bits[: encode_base(base, bits)]).tobytes()
+    pixels = np.ascontiguousarray(pixels)
+    fit = start_fit(pixels, params, model)
+    density = fit_density(effort) if tune else 0.0
+    levels = pyramid_of(pixels, params, fit)
+    base = np.rint(levels[-1] / base_step(params.step)).astype(np.int64)
 
     planes = Planes(width, height, params.channels)
     samples, energies = start_planes(planes, base, params.step)
@@ -172,19 +181,27 @@ def encode_tile(
     else:
         grid = CandidateGrid(quantiser, params.channels, searcher)
         search = search_tables(quantiser, band, grid)
-    # The search also needs the shape of the candidate grid: branches, and chroma cells.
-    grid_shape = [1 if params.states == 1 else 2, CHROMA_CELLS if params.channels == 3 else 1]
-    sizes = np.concatenate([table_sizes(params, model), np.array(grid_shape, np.int64)])
+    # The search also needs the number of common tables, and the candidate grid's branches and
+    # chroma cells.
+    books = quantiser.orbits.shape[0]
+    more = [books * tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
+    sizes = np.concatenate([table_sizes(params, model), np.array(more, np.int64)])
     rows = RowBuffers(params.lanes, width, 3 if sink is None else height + 3)
     work = work_arrays(width, params.states)
     filled = np.zeros(params.lanes, np.int64)
     trellis = np.zeros(params.lanes, np.int64)
     coded = 0
     queue = np.empty((params.lanes, 0), np.int64)
+    weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
+    left = np.zeros(len(derived.labels), np.uint32)
     histogram = np.zeros((0, 0), np.int64) if counts is None else counts
     for step, source in zip(steps, levels[-2::-1], strict=True):
         scaled = pass_step(params.step, step.level)
-        weights = pass_weights(tables, band, step.level, scaled)
+        if density > 0:
+            given = PassInput(samples, energies, source, scaled)
+            fit_pass(step, given, fit, density)
+        pass_weights(fit.activity[step.level], scaled, weights)
+        entry_weights(derived.packed, weights, left)
         children, spread = planes.take(step.width, step.height)
         before = filled.copy(), trellis.copy()
         lanes = params.lanes if step.rows >= 4 * params.lanes else 1
@@ -192,8 +209,8 @@ def encode_tile(
         any_coded = encode_pass(
             samples, energies, children, spread, source, step.rows, step.columns,
             step.width, step.height, step.along_x,
-            tables.luma_taps[band, step.level], tables.chroma_taps[band, step.level],
-            weights, entry_weights(derived, weights), np.int32(scaled), (1 << 29) // scaled,
+            fit.luma[step.level], fit.chroma[step.level],
+            weights, left, np.int32(scaled), (1 << 29) // scaled,
             trellis, np.float32(weight), np.float32(prune_for_effort(effort)), sizes,
             tuple(derived), *search, work, queue, filled, histogram, *rows.all(),
         )  # fmt: skip
@@ -208,8 +225,20 @@ def encode_tile(
                         "scaled": scaled})  # fmt: skip
         samples, energies = children, spread
     out = np.empty((height, width, params.channels), np.uint8)
-    pixels_from_planes(samples, width, height, params, out)
-    return _assemble(coded, base_bytes, queue, filled), out
+    to_pixels(samples, width, height, fit.colour, out)
+    bits = np.zeros(MAX_FIT_BITS + 48 * base.size, np.uint8)
+    n = write_fit(fit, tables, band, params.channels, coded, bits)
+    head = np.packbits(bits[: encode_base(base, bits, n)]).tobytes()
+    return _assemble(coded, head, queue, filled), out
+
+
+def start_fit(pixels: npt.NDArray[np.uint8], params: PyramidParams, model: PyramidModel) -> Fit:
+    """Return a tile's colour matrix with the model's filters and weights, to be changed by pass."""
+    fit = model_fit(model.tables(params.channels), model.band(params.step))
+    colour = fit.colour
+    if params.channels == 3:
+        colour = choose_colour(pixels, params.step)
+    return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
 
 
 def _varint(value: int) -> bytes:

@@ -4,16 +4,17 @@ import numpy as np
 from numpy import float32, int32
 
 from rnnic._jit import forced, jit
-from rnnic.entropy.rans import SYMBOL_BITS
+from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, TOP_ACTIVITY
 from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
     row_context,
+    row_energies,
     row_rebuild,
     scale_residual,
 )
-from rnnic.pyramid.search import CANDIDATES, CELL, CHROMA_REACH, LUMA_CELLS, LUMA_REACH
+from rnnic.pyramid.search import CANDIDATES, CELL, CHROMA_REACH, ESCAPE, LUMA_CELLS, LUMA_REACH
 
 __all__ = ["average_columns", "average_rows", "encode_pass", "to_components"]
 
@@ -78,15 +79,15 @@ def search_escaped(
 
     ``sequence[1 + z]`` becomes ``entry << 3 | signs`` at scale ``4**z``; cost includes bits.
     """
-    escape, luma_classes, chroma_classes, contexts = sizes[0], sizes[1], sizes[2], sizes[3]
-    sides, chroma_cells = sizes[4], sizes[5]
-    rare = book * contexts + luma_classes * (chroma_classes + 4) + luma_class
-    rate = lengths[(table << SYMBOL_BITS) + escape]
+    luma_classes, contexts, far = sizes[2], sizes[4], sizes[6]
+    sides, chroma_cells = sizes[7], sizes[8]
+    rare = far + book * contexts + luma_classes * 4 + luma_class
+    rate = lengths[(table << SYMBOL_BITS) + ESCAPE]
     if depth > 0:
-        rate += lengths[(rare << SYMBOL_BITS) + escape]
+        rate += lengths[(rare << SYMBOL_BITS) + ESCAPE]
     for z in range(1, depth):
-        row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
-        rate += lengths[(row << SYMBOL_BITS) + escape]
+        row = far + luma_classes * (min(z, 4) - 1) + luma_class
+        rate += lengths[(row << SYMBOL_BITS) + ESCAPE]
     o0, o1, o2 = float32(0), float32(0), float32(0)
     g = float32(4.0**depth)
     for z in range(depth, -1, -1):
@@ -95,11 +96,11 @@ def search_escaped(
             return HUGE
         used = book if z == 0 else 0
         if z == depth:
-            row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+            row = far + luma_classes * (min(z, 4) - 1) + luma_class
             if z == 0:
                 row = rare
         else:
-            row = used * contexts + contexts - 5 + min(z, 4)
+            row = far + used * contexts + contexts - 5 + min(z, 4)
         best, entry = HUGE, np.int64(0)
         for p in range(sides):
             if z > 0 or p == side:
@@ -136,7 +137,7 @@ def search_far(
     while depth < MAX_ESCAPES and need > float32(4.0**depth):
         depth += 1
     best = limit
-    enough = weight * (lengths[(table << SYMBOL_BITS) + sizes[0]] + COARSE_BITS)
+    enough = weight * (lengths[(table << SYMBOL_BITS) + ESCAPE] + COARSE_BITS)
     for z in range(depth, min(depth + 2, MAX_ESCAPES)):
         if best < enough and z > depth:
             break
@@ -176,7 +177,9 @@ def vector_of(sequence, book, vectors, top, out):
 def put(tokens, count, spans, row, symbol, raw, bits, counts):
     """Queue a token; returns the new number of tokens."""
     span = np.int64(spans[(row << SYMBOL_BITS) | symbol])
-    tokens[count] = (span >> 16) | ((span & 0xFFFF) << 13) | (raw << 26) | (bits << 34)
+    tokens[count] = (
+        (span >> PROBABILITY_BITS) | ((span & SLOT_MASK) << 13) | (raw << 26) | (bits << 34)
+    )
     if counts.shape[0] > 0:
         counts[row, symbol] += 1
     return count + 1
@@ -185,15 +188,15 @@ def put(tokens, count, spans, row, symbol, raw, bits, counts):
 @jit
 def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels, sizes, counts):
     """Queue the tokens of an escaped pair."""
-    escape, luma_classes, chroma_classes, contexts = sizes[0], sizes[1], sizes[2], sizes[3]
+    luma_classes, contexts, far = sizes[2], sizes[4], sizes[6]
     depth = sequence[0]
-    count = put(tokens, count, spans, table, escape, 0, 0, counts)
-    rare = book * contexts + luma_classes * (chroma_classes + 4) + luma_class
+    count = put(tokens, count, spans, table, ESCAPE, 0, 0, counts)
+    rare = far + book * contexts + luma_classes * 4 + luma_class
     if depth > 0:
-        count = put(tokens, count, spans, rare, escape, 0, 0, counts)
+        count = put(tokens, count, spans, rare, ESCAPE, 0, 0, counts)
     for z in range(1, depth):
-        row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
-        count = put(tokens, count, spans, row, escape, 0, 0, counts)
+        row = far + luma_classes * (min(z, 4) - 1) + luma_class
+        count = put(tokens, count, spans, row, ESCAPE, 0, 0, counts)
     if depth == MAX_ESCAPES:
         for c in range(3):
             for shift in (16, 8, 0):
@@ -204,11 +207,11 @@ def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels,
     for z in range(depth, -1, -1):
         used = book if z == 0 else 0
         if z == depth:
-            row = luma_classes * (chroma_classes + min(z, 4) - 1) + luma_class
+            row = far + luma_classes * (min(z, 4) - 1) + luma_class
             if z == 0:
                 row = rare
         else:
-            row = used * contexts + contexts - 5 + min(z, 4)
+            row = far + used * contexts + contexts - 5 + min(z, 4)
         entry = sequence[1 + z] >> 3
         bits = np.int64(labels[(used << SYMBOL_BITS) | entry]) & 3
         count = put(tokens, count, spans, row, entry, sequence[1 + z] & 7, bits, counts)
@@ -218,7 +221,7 @@ def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels,
 @jit
 def search_row(
     target, n, base, activity, luma, chroma, weights, left, step, top, start, weight, prune,
-    sizes, tables, cells, magnitudes, lengths, work, out, tokens, count, counts,
+    sizes, tables, cells, magnitudes, lengths, spans, work, out, tokens, count, counts,
 ):  # fmt: skip
     """Choose the residuals of a row.
 
@@ -246,11 +249,12 @@ def search_row(
     tuple of int
         New length of the queue, and the trellis state at the end of the row.
     """
-    _, spans, labels, vectors, luma_class, chroma_class, next_state = tables
+    _, _, _, _, labels, vectors, _, luma_class, chroma_class, next_state = tables
     back, chosen, row_of, scaled, chain = work
     states = next_state.shape[0] >> 1
     components = target.shape[0]
-    contexts, sides, chroma_cells = sizes[3], sizes[4], sizes[5]
+    chroma_classes, classes = sizes[3], sizes[5]
+    sides, chroma_cells = sizes[7], sizes[8]
     inverse = float32(16.0) / float32(step)
     cost = np.full(states, HUGE, np.float32)
     new_cost = np.full(states, HUGE, np.float32)
@@ -279,10 +283,10 @@ def search_row(
                 chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_ACTIVITY)]
             )
             book = np.int64(s) & 1 if states > 1 else np.int64(0)
-            table += book * contexts
+            table += book * classes
             a0, a1, a2 = abs(u[0]), abs(u[1]), abs(u[2])
             near = a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1
-            far = weight * (lengths[(table << SYMBOL_BITS) + sizes[0]] + FAR_BITS)
+            far = weight * (lengths[(table << SYMBOL_BITS) + ESCAPE] + FAR_BITS)
             for p in range(sides):
                 best, entry = HUGE, np.int64(0)
                 if near:
@@ -296,7 +300,7 @@ def search_row(
                 escaped = False
                 if best > far:
                     other = search_far(
-                        u, p, book, table, y_class // sizes[2], cells, magnitudes, lengths,
+                        u, p, book, table, y_class // chroma_classes, cells, magnitudes, lengths,
                         vectors, weight, sizes, best, sequence,
                     )  # fmt: skip
                     escaped = other < best
@@ -362,7 +366,7 @@ def search_row(
         table = np.int64(row_of[x, at])
         pick = np.int64(chosen[x, at])
         if pick < 0:
-            luma_index = (table - book * sizes[3]) // sizes[2]
+            luma_index = (table - book * classes) // chroma_classes
             count = put_escaped(
                 tokens, count, spans, chain[x, at], book, table, luma_index, labels, sizes, counts
             )
@@ -376,8 +380,8 @@ def search_row(
 @jit
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
-    trellis, weight, prune, sizes, tables, cells, magnitudes, lengths, work, tokens, counts_of,
-    counts, base, activity, out, d, r, m,
+    trellis, weight, prune, sizes, tables, cells, magnitudes, lengths, spans, work, tokens,
+    counts_of, counts, base, activity, out, d, r, m,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
 
@@ -415,16 +419,18 @@ def encode_pass(
                         target[q, x] = source[q, 2 * y, x] - source[q, 2 * y + 1, x]
             counts_of[k], trellis[k] = search_row(
                 target, n, base[k], activity[k], luma, chroma, weights, left, step, top,
-                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, work,
-                out[k], tokens[k], counts_of[k], counts,
+                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, spans,
+                work, out[k], tokens[k], counts_of[k], counts,
             )  # fmt: skip
             for x in range(n):
                 if out[k, 0, x] != 0 or out[k, 1, x] != 0 or out[k, 2, x] != 0:
                     any_coded = True
+            row = y + 2 if along_x else 2 * y + 2
             row_rebuild(
-                out[k], p, e, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k],
-                now, c, f,
+                out[k], p, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k], now,
+                c, row,
             )  # fmt: skip
+            row_energies(e, y + 2, n, along_x, m[k], now, f, row)
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
     extend_borders(c, width, height)

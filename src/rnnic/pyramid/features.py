@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.pyramid.format import Pass
-from rnnic.pyramid.model import PASSES
+from rnnic.pyramid.model import ACTIVITY_TERMS, CHROMA_TAPS, LUMA_TAPS, PASSES
+from rnnic.pyramid.tuning_kernels import gather_features
 
-__all__ = ["Centroids", "PassSamples", "collect"]
+__all__ = ["Centroids", "PassSamples", "collect", "gather"]
 
 Array = npt.NDArray[np.float32]
 SAMPLES_PER_PASS = 6000
@@ -19,7 +20,7 @@ class PassSamples:
     """Samples by band and level.
 
     ``get(band, level)`` gives a dictionary of float32 arrays with a last axis of samples, all in
-    units of the step size: ``luma`` (15), ``chroma`` (2, 7), ``activity`` (2, 12),
+    units of the step size: ``luma`` (15), ``chroma`` (2, 7), ``activity`` (groups, 12),
     ``target`` (components).
     """
 
@@ -100,98 +101,31 @@ def collect(
     """Make a sink for `rnnic.pyramid.encoder.encode_tile` that fills ``samples``."""
 
     def sink(step: Pass, state: dict[str, Any]) -> None:
-        count = step.rows * step.columns
-        chosen = rng.permutation(count)[:SAMPLES_PER_PASS]
-        y, x = chosen // step.columns, chosen % step.columns
-        samples.add(band, step.level, _features(step, state, y, x, samples.channels))
+        chosen = rng.permutation(step.rows * step.columns)[:SAMPLES_PER_PASS]
+        samples.add(band, step.level, gather(step, state, np.sort(chosen)))
 
     return sink
 
 
-def _minmod(a: Array, b: Array) -> Array:
-    least: Array = np.maximum(np.minimum(a, b), 0) + np.minimum(np.maximum(a, b), 0)
-    return least
+def gather(
+    step: Pass, state: dict[str, Any], chosen: npt.NDArray[np.int64], first: int = 0
+) -> dict[str, Array]:
+    """Features of some pairs, numbered row by row, in the order of the kernels.
 
-
-def _features(
-    step: Pass, state: dict[str, Any], y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], channels: int
-) -> dict[str, Array]:  # fmt: skip
-    """Features of some pairs; the order is that of the kernels."""
-    planes = state["parents"].astype(np.float32)
-    unit = np.float32(state["scaled"] / 16)
-    d, r = state["differences"], state["residuals"]
-
-    def parent(c: int, across: int, along: int) -> Array:
-        dy, dx = (across, along) if step.along_x else (along, across)
-        values: Array = planes[c, y + 2 + dy, x + 2 + dx]
-        return values
-
-    def slope(c: int, across: int, along: int) -> Array:
-        return parent(c, across, -along) - parent(c, across, along)
-
-    def up(rows: npt.NDArray[np.int32], c: int, dx: int) -> Array:
-        values: Array = rows[c, y, x + 1 + dx].astype(np.float32)
-        return values
-
-    v = parent(0, 0, 0)
-    luma = [
-        slope(0, 0, 1), slope(0, 0, 2), slope(0, -1, 1), slope(0, 1, 1),
-        slope(0, -1, 2) + slope(0, 1, 2), slope(0, -2, 1) + slope(0, 2, 1),
-        _minmod(parent(0, 0, -1) - v, v - parent(0, 0, 1)),
-        _minmod(parent(0, -1, -1) - v, v - parent(0, 1, 1)),
-        _minmod(parent(0, 1, -1) - v, v - parent(0, -1, 1)),
-        up(d, 0, 0), up(d, 0, -1), up(d, 0, 1), up(r, 0, 0), up(r, 0, -1),
-        r[0, y + 1, x].astype(np.float32),
-    ]  # fmt: skip
-    chroma = []
-    for c in range(1, channels):
-        w = parent(c, 0, 0)
-        chroma.append(np.stack([
-            slope(c, 0, 1), slope(c, 0, 2), slope(c, -1, 1) + slope(c, 1, 1),
-            _minmod(parent(c, 0, -1) - w, w - parent(c, 0, 1)),
-            up(d, c, 0), up(r, c, 0), r[c, y + 1, x].astype(np.float32),
-        ]))  # fmt: skip
+    Differences, residuals and magnitudes in ``state`` begin with row ``first``.
+    """
     source = state["source"]
-    if step.along_x:
-        target = source[:, y, 2 * x] - source[:, y, 2 * x + 1]
-    else:
-        target = source[:, 2 * y, x] - source[:, 2 * y + 1, x]
+    channels, count = len(source), len(chosen)
+    groups = min(channels, 2)
     found = {
-        "luma": np.stack(luma) / unit,
-        "target": target / unit,
-        "activity": _activity(state, parent, y, x, channels, unit),
+        "luma": np.empty((LUMA_TAPS, count), np.float32),
+        "chroma": np.empty((channels - 1, CHROMA_TAPS, count), np.float32),
+        "activity": np.empty((groups, ACTIVITY_TERMS, count), np.float32),
+        "target": np.empty((channels, count), np.float32),
     }
-    if channels > 1:
-        found["chroma"] = np.stack(chroma) / unit
+    gather_features(
+        state["parents"], state["energies"], source, state["differences"], state["residuals"],
+        state["magnitudes"], first, chosen, step.columns, step.along_x,
+        np.float32(16 / state["scaled"]), *found.values(),
+    )  # fmt: skip
     return found
-
-
-def _activity(
-    state: dict[str, Any], parent: Callable[[int, int, int], Array],
-    y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], channels: int, unit: np.float32,
-) -> Array:  # fmt: skip
-    """Terms of the expected magnitudes, (2 or 1, 12, samples), in steps."""
-    energy, magnitude = state["energies"], state["magnitudes"]
-    groups = [(0,)] if channels == 1 else [(0,), (1, 2)]
-    out = []
-    for k, components in enumerate(groups):
-        gradients = np.zeros((4, len(y)), np.float32)
-        for c in components:
-            v = parent(c, 0, 0)
-            left, right = parent(c, 0, -1) - v, v - parent(c, 0, 1)
-            gradients[0] += abs(left) + abs(right)
-            for side in (-1, 1):
-                u = parent(c, side, 0)
-                gradients[1] += abs(parent(c, side, -1) - u) + abs(parent(c, side, 1) - u)
-                gradients[2] += abs(u - v)
-            gradients[3] += abs(left - right)
-        e = energy[k].astype(np.float32) / 16
-        m = magnitude[k].astype(np.float32) / 16
-        above = np.where(y > 0, m[np.maximum(y - 1, 0), x + 1], np.float32(0))
-        cross = e[y + 1, x + 2] + e[y + 3, x + 2] + e[y + 2, x + 1] + e[y + 2, x + 3]
-        out.append(np.concatenate([
-            gradients / unit,
-            np.stack([e[y + 2, x + 2], cross, m[y, x + 1], m[y, x], m[y, x + 2], m[y + 1, x],
-                      above, magnitude[1 - k][y, x + 1] / np.float32(16)]),
-        ]))  # fmt: skip
-    return np.stack(out)

@@ -7,11 +7,18 @@ from rnnic.entropy.rans import PROBABILITY_SCALE, normalise
 from rnnic.pyramid.features import PassSamples
 from rnnic.pyramid.model import (
     ESCAPE_CLASSES,
+    LUMA_TAPS,
     MAX_ACTIVITY_WEIGHT,
+    MAX_COMMON,
     MAX_TAP_SUM,
-    REFINEMENTS,
     Quantiser,
-    context_count,
+    rare_contexts,
+)
+from rnnic.pyramid.tuning_kernels import (
+    filter_statistics,
+    magnitude_statistics,
+    non_negative,
+    solve,
 )
 
 __all__ = [
@@ -23,23 +30,44 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-MAX_MAGNITUDE = 40.0
+Array = npt.NDArray[np.float32]
+MAX_FEEDBACK = 0.85
+FIRST_CONSTANT = 0.15
 FLOOR = 0.85
 SCALAR_FLOOR = 1.2
 """Symbols of fewer slots than this are left to the table of rare entries; fewer tables of one
 codebook need fewer bytes in the model, and only the lowest efforts use them."""
 
 
-def robust_filter(x: Floats, y: Floats, start: Floats) -> Floats:
-    """Least squares with weights that forgive large errors; x is (taps, samples)."""
-    taps = start
-    for _ in range(4):
-        weight = 1 / (0.4 + np.abs(y - taps @ x)) ** 1.25
-        gram = (x * weight) @ x.T
-        ridge = 2e-4 * np.diag(np.diag(gram)) + np.eye(len(x)) * (
-            1e-4 * np.trace(gram) / len(x) + 1e-6
-        )
-        taps = np.linalg.solve(gram + ridge, (x * weight) @ y)
+def robust_filter(x: Array, y: Array, start: Floats, rounds: int, trust: float) -> Floats:
+    """Least squares with weights that forgive large errors.
+
+    Parameters
+    ----------
+    x, y : float32 arrays, (taps, samples) and (samples,)
+    start : float64 array, (taps,)
+        A first guess, in which as much as in ``trust`` samples is believed.
+    rounds : int
+        How often to weigh anew.
+    trust : float
+
+    The last taps, of residuals, feed back: the sum of their absolute values is held below one,
+    or else residuals could grow from row to row without end.
+    """
+    fed_back = 3 if len(x) == LUMA_TAPS else 2
+    products = np.empty((len(x) + 1, len(x) + 1))
+    gram, right = products[:-1, :-1], products[:-1, -1]
+    taps = start.copy()
+    for _ in range(rounds):
+        filter_statistics(x, y, taps, products)
+        prior = np.diag(gram) * trust / x.shape[1] + 1e-4 * np.trace(gram) / len(x) + 1e-6
+        a, b = gram + np.diag(prior), right + prior * start
+        taps = solve(a, b, len(x))
+        total = np.abs(taps[-fed_back:]).sum()
+        if total > MAX_FEEDBACK:
+            last = taps[-fed_back:] * (MAX_FEEDBACK / total)
+            b -= a[:, -fed_back:] @ last
+            taps = np.concatenate([solve(a, b, len(x) - fed_back), last])
     return taps
 
 
@@ -62,25 +90,34 @@ def fit_taps(
             found = samples.get(band, level)
             if not found:
                 continue
-            x = found["luma"].astype(np.float64)
-            y = found["target"].astype(np.float64)
-            luma[band, level] = to_taps(robust_filter(x, y[0], luma[band, level] / 2048))
+            x, y = found["luma"], found["target"]
+            trust = 2e-4 * x.shape[1]
+            start = luma[band, level] / 2048
+            luma[band, level] = to_taps(robust_filter(x, y[0], start, 4, trust))
             for c in range(1, samples.channels):
-                x = found["chroma"][c - 1].astype(np.float64)
                 start = chroma[band, level, c - 1] / 2048
-                chroma[band, level, c - 1] = to_taps(robust_filter(x, y[c], start))
+                taps = robust_filter(found["chroma"][c - 1], y[c], start, 4, trust)
+                chroma[band, level, c - 1] = to_taps(taps)
     return luma, chroma
 
 
-def residuals_at(
-    found: dict[str, npt.NDArray[np.float32]], luma: npt.NDArray[np.int16], chroma: npt.NDArray[np.int16]
-) -> Floats:  # fmt: skip
-    """Residuals in steps, (components, samples)."""
-    rest = found["target"].astype(np.float64)
-    rest[0] -= luma / 2048 @ found["luma"]
-    for c in range(1, len(rest)):
-        rest[c] -= chroma[c - 1] / 2048 @ found["chroma"][c - 1]
+def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) -> Floats:
+    """Residuals of a component in steps, (samples,)."""
+    rest = target.astype(np.float64)
+    # Sums in a fixed order: a linear algebra library's depend on the machine.
+    for tap, feature in zip(taps, features, strict=True):
+        rest -= tap / 2048 * feature
     return rest
+
+
+def all_residuals(
+    found: dict[str, Array], luma: npt.NDArray[np.int16], chroma: npt.NDArray[np.int16]
+) -> Floats:
+    """Residuals of all components in steps, (components, samples)."""
+    target = found["target"]
+    features = [found["luma"], *found.get("chroma", ())]
+    taps = [luma, *chroma]
+    return np.array([residuals_at(*of) for of in zip(target, features, taps, strict=False)])
 
 
 def residuals_of(
@@ -94,27 +131,26 @@ def residuals_of(
             found = samples.get(band, level)
             if not found:
                 continue
-            rest = residuals_at(found, luma[band, level], chroma[band, level])
+            rest = all_residuals(found, luma[band, level], chroma[band, level])
             rest = rest[:, rng.permutation(rest.shape[1])[: 120_000 >> (level // 2)]]
             parts.append(np.concatenate([rest, np.zeros((3 - len(rest), rest.shape[1]))]).T)
     return np.concatenate(parts)
 
 
-def non_negative(x: Floats, y: Floats, start: Floats) -> Floats:
-    """Weighted non-negative least squares by coordinate descent.
+def expected_magnitude(x: Array, y: Array, start: Floats, rounds: int, trust: float) -> Floats:
+    """Non-negative weights of the expected magnitude; parameters as for `robust_filter`.
 
-    Weights are 1 / estimate, so that small magnitudes count as much as large ones.
+    Fitted with a constant, which steadies the others; class edges take its place in the format.
     """
-    w = start.copy()
-    for _ in range(5):
-        scale = 1 / (np.maximum(w @ x, 0) + 0.12)
-        xs = x * scale
-        gram = xs @ xs.T + np.eye(len(x)) * 1e-6
-        right = xs @ (y * scale)
-        for _ in range(200):
-            for i in range(len(w)):
-                w[i] = max(0.0, w[i] + (right[i] - gram[i] @ w) / gram[i, i])
-    return w
+    products = np.empty((len(x) + 2, len(x) + 2))
+    gram, right = products[:-1, :-1], products[:-1, -1]
+    first = np.append(start, FIRST_CONSTANT)
+    weights = first.copy()
+    for _ in range(rounds):
+        magnitude_statistics(x, y, weights, products)
+        prior = np.diag(gram) * trust / x.shape[1] + 1e-6
+        non_negative(gram + np.diag(prior), right + prior * first, weights)
+    return weights[:-1]
 
 
 def fit_activity(
@@ -130,13 +166,10 @@ def fit_activity(
             found = samples.get(band, level)
             if not found:
                 continue
-            rest = np.abs(residuals_at(found, luma[band, level], chroma[band, level]))
+            rest = np.abs(all_residuals(found, luma[band, level], chroma[band, level]))
             for k in range(found["activity"].shape[0]):
-                y = np.minimum(rest[0] if k == 0 else rest[1] + rest[2], MAX_MAGNITUDE)
-                x = np.minimum(found["activity"][k].astype(np.float64), 200.0)
-                # The constant steadies the fit; class edges take its place in the format.
-                x = np.concatenate([x, np.ones((1, x.shape[1]))])
-                w = non_negative(x, y, np.append(old[band, level, k] / 4096, 0.15))[:-1]
+                y = (rest[0] if k == 0 else rest[1] + rest[2]).astype(np.float32)
+                w = expected_magnitude(found["activity"][k], y, old[band, level, k] / 4096, 5, 0)
                 activity[band, level, k] = np.minimum(np.rint(w * 4096), MAX_ACTIVITY_WEIGHT)
     return activity
 
@@ -146,43 +179,40 @@ def initial_frequencies(
     magnitudes: npt.NDArray[np.int16],
     luma_edges: npt.NDArray[np.uint16],
     chroma_edges: npt.NDArray[np.uint16],
-) -> npt.NDArray[np.uint16]:
-    """Laplacian tables, (codebooks, contexts, entries + 1), to start from."""
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Laplacian tables of the common and of the rare entries of one band, to start from."""
     books, entries, _ = orbits.shape
     y = np.concatenate([[0.02], np.maximum(luma_edges / 64 * 1.2, 0.03)])
     c = np.concatenate([[0.02], np.maximum(chroma_edges / 64 * 1.4, 0.03)])
-    out = np.zeros((books, context_count(len(y), len(c)), entries + 1), np.uint16)
+    common = np.zeros((books, len(y) * len(c), min(entries, MAX_COMMON) + 1), np.uint16)
+    rare = np.zeros((books, rare_contexts(len(y)), entries + 1), np.uint16)
     for book in range(books):
         size = magnitudes[book] / 64.0
         many = 2.0 ** (orbits[book] > 0).sum(axis=1)
-        real = (orbits[book] > 0).any(axis=1)
-        real[0] = True
+        real = real_symbols(orbits[book])
+        for row, (mean_y, mean_c) in enumerate((a, b) for a in y for b in c):
+            cost = size[:, 0] / max(mean_y, 0.15)
+            cost += 2 * (size[:, 1] + size[:, 2]) / max(mean_c, 0.15)
+            p = np.where(real[:-1], many * np.exp(-cost), 0)
+            p = p / p.sum() * 0.99 + np.where(real[:-1], 1e-6, 0)
+            common[book, row] = common_frequencies(np.append(p, 0.01), FLOOR)
+        broad = np.where(real[:-1], many, 0.0)
+        broad = np.maximum(broad / broad.sum() * 0.95, np.where(real[:-1], 1.5 / 4096, 0))
+        rare[book, :] = keep_alive(np.append(broad, 0.05), real)
+    return common, rare
 
-        def table(
-            mean_y: float,
-            mean_c: float,
-            size: Floats = size,
-            many: Floats = many,
-            real: npt.NDArray[np.bool_] = real,
-        ) -> npt.NDArray[np.uint16]:
-            cost = size[:, 0] / max(mean_y, 0.15) + 2 * (size[:, 1] + size[:, 2]) / max(
-                mean_c, 0.15
-            )
-            p = np.where(real, many * np.exp(-cost), 0)
-            p = p / p.sum() * 0.99 + np.where(real, 1e-6, 0)
-            return normalise(np.append(p, 0.01), FLOOR)
 
-        row = 0
-        for mean_y in y:
-            for mean_c in c:
-                out[book, row] = table(mean_y, mean_c)
-                row += 1
-        broad = np.where(real, many, 0.0)
-        broad = np.maximum(broad / broad.sum() * 0.95, np.where(real, 1.5 / 4096, 0))
-        for _ in range(len(y) * (ESCAPE_CLASSES + 1) + REFINEMENTS):
-            out[book, row] = keep_alive(np.append(broad, 0.05), np.append(real, True))
-            row += 1
-    return out
+def real_symbols(orbits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Tell the symbols of a codebook, (entries, 3), that mean something from padding."""
+    real = (orbits > 0).any(axis=1)
+    real[0] = True
+    return np.append(real, True)
+
+
+def common_frequencies(p: Floats, floor: float) -> npt.NDArray[np.uint16]:
+    """Frequencies of the common entries and the escape, which stands for all the others."""
+    first = min(len(p) - 1, MAX_COMMON)
+    return normalise(np.append(p[:first], p[first:].sum()), floor)
 
 
 def keep_alive(p: Floats, real: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]:
@@ -194,20 +224,20 @@ def keep_alive(p: Floats, real: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]
 
 def estimate_frequencies(
     counts: Floats, quantiser: Quantiser, luma_classes: int, chroma_classes: int
-) -> npt.NDArray[np.uint16]:
-    """Smooth counts hierarchically and make frequencies.
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Smooth counts hierarchically and make frequencies of common and of rare entries.
 
-    ``counts`` is (bands, codebooks, contexts, entries + 1). A class leans on all bands
+    ``counts`` is (bands, codebooks, classes + contexts, entries + 1). A class leans on all bands
     together, that on its luma class and its chroma class, those on all classes.
     """
     bands, books, contexts, symbols = counts.shape
     floor = SCALAR_FLOOR if books == 1 else FLOOR
     plain = luma_classes * chroma_classes
-    out = np.zeros(counts.shape, np.uint16)
+    first = min(symbols - 1, MAX_COMMON)
+    common = np.zeros((bands, books, plain, first + 1), np.uint16)
+    rare = np.zeros((bands, books, contexts - plain, symbols), np.uint16)
     for book in range(books):
-        real = (quantiser.orbits[book] > 0).any(axis=1)
-        real[0] = True
-        real = np.append(real, True)
+        real = real_symbols(quantiser.orbits[book])
         pooled = counts[:, book].sum(axis=0)
         total = pooled[:plain].sum(axis=0) + 0.05 * real
         total /= total.sum()
@@ -219,27 +249,28 @@ def estimate_frequencies(
         prior = 0.75 * prior + 0.25 * by_luma[:, None]
         shared = np.empty((contexts, symbols))
         shared[:plain] = shrink(grid, prior, 60).reshape(plain, symbols)
-        rare = pooled[plain:].sum(axis=0) + 0.1 * real
-        rare = 0.7 * rare / rare.sum() + 0.3 * total
-        shared[plain:] = shrink(pooled[plain:], rare, 20)
+        all_rare = pooled[plain:].sum(axis=0) + 0.1 * real
+        all_rare = 0.7 * all_rare / all_rare.sum() + 0.3 * total
+        shared[plain:] = shrink(pooled[plain:], all_rare, 20)
         # What a class cannot code any more goes to its luma class's table of rare entries.
         left_over = np.zeros((luma_classes, symbols))
         for k in range(plain):
             p = shared[k] * real
-            dropped = p / p.sum() * PROBABILITY_SCALE < floor
+            dropped = np.append(p[:-1] / p.sum() * PROBABILITY_SCALE < floor, False)
+            dropped[first:-1] = True
             left_over[k // chroma_classes] += np.where(dropped, pooled[k] + 1e-3 * p, 0)
-        start = luma_classes * (chroma_classes + ESCAPE_CLASSES)
+        start = plain + luma_classes * ESCAPE_CLASSES
         shared[start : start + luma_classes] = shrink(
-            pooled[start : start + luma_classes] + left_over, rare, 20
+            pooled[start : start + luma_classes] + left_over, all_rare, 20
         )
         for band in range(bands):
             p = shrink(counts[band, book], shared, 60)
             for k in range(contexts):
                 if k < plain:
-                    out[band, book, k] = normalise(p[k] * real, floor)
+                    common[band, book, k] = common_frequencies(p[k] * real, floor)
                 else:
-                    out[band, book, k] = keep_alive(p[k], real)
-    return out
+                    rare[band, book, k - plain] = keep_alive(p[k], real)
+    return common, rare
 
 
 def shrink(counts: Floats, prior: Floats, strength: float) -> Floats:

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,19 @@ __all__ = [
     "Pass",
     "PyramidParams",
     "derive",
-    "pass_weights",
     "passes",
 ]
 
 STEP_SCALE = 1024
 MIN_STEP = STEP_SCALE // 4
 MAX_STEP = 128 * STEP_SCALE
-COLOUR_SHIFT = 14
 MAX_SIDE = 1 << 13
 ACTIVITY_LEVELS = 4096
 MAX_GRADIENT_WEIGHT = 8191
+COMMON_BITS = 8
+FREQUENCY_MASK = (1 << 13) - 1
+SIGNS_SHIFT = 26
+BRANCH_SHIFT = 28
 
 # Next state for (state << 1 | branch). Ungerboeck's parity checks 13, 4 (8 states) and
 # 23, 4 (16 states), octal; bit 0 of a state names its codebook.
@@ -59,8 +61,6 @@ class PyramidParams:
         1 (grey) or 3 (RGB).
     bit_depth : int
         Bits per sample; 8.
-    colour : tuple of nine int
-        Rows are the components, columns R, G, B, in 1/16384. Empty for grey.
     """
 
     step: int
@@ -68,7 +68,6 @@ class PyramidParams:
     lanes: int = 4
     channels: int = 3
     bit_depth: int = 8
-    colour: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_STEP <= self.step <= MAX_STEP:
@@ -77,29 +76,20 @@ class PyramidParams:
             raise ValueError("unknown number of trellis states or lanes")
         if self.channels not in (1, 3) or self.bit_depth != 8:
             raise ValueError("unsupported number of channels or bit depth")
-        if len(self.colour) != (9 if self.channels == 3 else 0):
-            raise ValueError("a colour matrix has nine numbers, a grey image none")
-        columns = [sum(abs(c) for c in self.colour[i::3]) for i in range(3)]
-        if max(columns) > 2 << COLOUR_SHIFT or any(abs(c) > 32767 for c in self.colour):
-            raise ValueError("colour matrix is out of range")
 
     def to_bytes(self) -> bytes:
-        """Serialise in 8 bytes, or 26 with a colour matrix."""
-        head = (self.step, self.states, self.lanes, self.channels, self.bit_depth)
-        return struct.pack("<IBBBB", *head) + struct.pack(f"<{len(self.colour)}h", *self.colour)
+        """Serialise in 8 bytes."""
+        return struct.pack(
+            "<IBBBB", self.step, self.states, self.lanes, self.channels, self.bit_depth
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PyramidParams":
         """Read ``to_bytes``; raises ``FormatError`` if out of limits, ``TruncatedError`` if short."""
         if len(data) < 8:
             raise TruncatedError("pyramid parameters are truncated")
-        head = struct.unpack_from("<IBBBB", data)
-        count = 9 if head[3] == 3 else 0
-        if len(data) < 8 + 2 * count:
-            raise TruncatedError("pyramid parameters are truncated")
-        colour = struct.unpack_from(f"<{count}h", data, 8)
         try:
-            return cls(head[0], head[1], head[2], head[3], head[4], colour)
+            return cls(*struct.unpack_from("<IBBBB", data))
         except ValueError as error:
             raise FormatError(str(error)) from error
 
@@ -156,34 +146,35 @@ def base_step(step: int) -> int:
     return max(step >> 9, 1)
 
 
-def pass_weights(tables: ColourTables, band: int, level: int, scaled: int) -> npt.NDArray[np.int32]:
-    """Activity weights of a pass, (2, 12): gradients fitted to its step, magnitudes as stored."""
-    weights = tables.activity[band, level].astype(np.int32)
-    gradient = np.minimum((weights[:, :4] << 12) // scaled, MAX_GRADIENT_WEIGHT)
-    return np.concatenate([gradient, weights[:, 4:]], axis=1).astype(np.int32)
-
-
 class Derived(NamedTuple):
     """Tables that kernels read, for one band and quantiser.
 
     Attributes
     ----------
-    slots, spans
-        See `rnnic.entropy.rans.decoding_tables`; codebook after codebook.
+    slots, spans : uint8 and uint32 arrays, (codebooks * classes << 12 | COMMON_BITS,)
+        See `rnnic.entropy.rans.decoding_tables`, of the common entries, codebook after codebook.
+        Spans also hold ``signs << SIGNS_SHIFT | branch << BRANCH_SHIFT``: one load tells all.
+    far_slots, far_spans : uint16 and uint32 arrays
+        The same of the tables that an escape leads to, without labels.
     labels : uint8 array, (codebooks << SYMBOL_BITS,)
         Number of raw sign bits, plus ``branch << 2``.
     vectors : int16 array, (codebooks << SYMBOL_BITS + 3, 3)
         Residual of every entry and sign pattern in 1/64 step.
+    packed : int64 array, (codebooks << SYMBOL_BITS + 3,)
+        The same in one number: 16 bits a component, lowest first.
     luma_class : uint16 array, (ACTIVITY_LEVELS,)
         Class times the number of chroma classes.
     chroma_class : uint16 array, (ACTIVITY_LEVELS,)
     next_state : uint8 array, (states << 1,)
     """
 
-    slots: npt.NDArray[np.uint16]
+    slots: npt.NDArray[np.unsignedinteger[Any]]
     spans: npt.NDArray[np.uint32]
+    far_slots: npt.NDArray[np.unsignedinteger[Any]]
+    far_spans: npt.NDArray[np.uint32]
     labels: npt.NDArray[np.uint8]
     vectors: npt.NDArray[np.int16]
+    packed: npt.NDArray[np.int64]
     luma_class: npt.NDArray[np.uint16]
     chroma_class: npt.NDArray[np.uint16]
     next_state: npt.NDArray[np.uint8]
@@ -221,19 +212,28 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     tables = model.tables(channels)
     quantiser = quantiser_of(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
-    symbols = entries + 1
-    slots, spans = decoding_tables(quantiser.frequencies[band].reshape(-1, symbols))
     labels = np.zeros((codebooks, 1 << SYMBOL_BITS), np.uint8)
     signs = (quantiser.orbits > 0).sum(axis=2)
     labels[:, :entries] = signs + (branches(quantiser.orbits) << 2)
+    common, rare = quantiser.common[band], quantiser.rare[band]
+    slots, spans = decoding_tables(common.reshape(-1, common.shape[-1]), COMMON_BITS)
+    far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
+    known = np.zeros((codebooks, 1, 1 << COMMON_BITS), np.uint32)
+    known[:, 0, : common.shape[-1] - 1] = labels[:, : common.shape[-1] - 1]
+    labelled = spans.reshape(codebooks, -1, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
+    vectors = sign_vectors(quantiser)
+    packed = vectors.astype(np.int64) & 0xFFFF
     levels = np.arange(ACTIVITY_LEVELS)
     luma = np.searchsorted(tables.luma_edges, levels, side="right") * tables.chroma_classes
     chroma = np.searchsorted(tables.chroma_edges, levels, side="right")
     return Derived(
         slots,
-        spans,
+        labelled.reshape(-1),
+        far_slots,
+        far_spans,
         labels.reshape(-1),
-        sign_vectors(quantiser),
+        vectors,
+        packed[:, 0] | (packed[:, 1] << 16) | (packed[:, 2] << 32),
         luma.astype(np.uint16),
         chroma.astype(np.uint16),
         np.array(TRELLIS[states], np.uint8),
@@ -243,14 +243,3 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
 def derive(model: PyramidModel, channels: int, step: int, states: int) -> Derived:
     """Tables for a file's parameters; those of the last few files are kept."""
     return _derive(model, channels, model.band(step), states)
-
-
-def entry_weights(derived: Derived, weights: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
-    """Return what an entry adds to its right neighbour's activities: luma + (chroma << 16)."""
-    absolute = np.abs(derived.vectors[::8].astype(np.int64))
-    luma = np.minimum(absolute[:, 0] >> 2, 4095)
-    chroma = np.minimum((absolute[:, 1] + absolute[:, 2]) >> 2, 4095)
-    e = np.minimum((luma * int(weights[0, 9])) >> 8, 16383)
-    g = np.minimum((chroma * int(weights[1, 9])) >> 8, 16383)
-    packed: npt.NDArray[np.uint32] = (e | (g << 16)).astype(np.uint32)
-    return packed

@@ -293,14 +293,13 @@ def spread_energy(e, m, n, along_x, f, y):
 
 
 @jit
-def row_rebuild(residual, p, e, y, n, along_x, luma, chroma, step, base, d, r, m, now, c, f):
+def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, now, c, row):
     """Rebuild the children of a row from its residuals.
 
-    ``residual`` is int32, (components, n), in 1/64 step; ``c`` and ``f`` are the planes of the
-    children and of their energies. The other parameters are those of `row_context`.
+    ``residual`` is int32, (components, n), in 1/64 step; ``c`` are the planes of the children and
+    ``row`` where their first row goes. The other parameters are those of `row_context`.
     """
     components = p.shape[0]
-    row = (y - 2) * (1 if along_x else 2) + 2
     for k in range(components):
         scale_row(residual[k], n, step, r[k, now])
         left = int32(luma[14]) if k == 0 else int32(chroma[k - 1, 6])
@@ -309,10 +308,15 @@ def row_rebuild(residual, p, e, y, n, along_x, luma, chroma, step, base, d, r, m
         else:
             rebuild_y(p[k, y], r[k, now], left, n, base[k], d[k, now], c[k], row)
     magnitudes_luma(residual[0], n, m[0, now])
-    spread_energy(e[0, y], m[0, now], n, along_x, f[0], row)
     if components > 1:
         magnitudes_chroma(residual[1], residual[2], n, m[1, now])
-        spread_energy(e[1, y], m[1, now], n, along_x, f[1], row)
+
+
+@jit
+def row_energies(e, y, n, along_x, m, now, f, row):
+    """Hand the energies of a row down to its children; ``row`` is where the first row goes."""
+    for k in range(e.shape[0]):
+        spread_energy(e[k, y], m[k, now], n, along_x, f[k], row)
 
 
 @jit

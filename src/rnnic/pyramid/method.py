@@ -12,10 +12,9 @@ from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, T
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
-from rnnic.pyramid.colour import choose_colour
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
-from rnnic.pyramid.format import COLOUR_SHIFT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
+from rnnic.pyramid.format import MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
 __all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
@@ -78,8 +77,7 @@ class PyramidMethod(Method):
         effort = options.effort
         channels = pixels.shape[2]
         step = min(max(round(control * STEP_SCALE), MIN_STEP), MAX_STEP)
-        colour = choose_colour(pixels, step) if channels == 3 else ()
-        params = PyramidParams(step, states_for_effort(effort), LANES, channels, 8, colour)
+        params = PyramidParams(step, states_for_effort(effort), LANES, channels)
         reconstruction = np.empty_like(pixels)
         done = 0
 
@@ -122,13 +120,12 @@ class PyramidMethod(Method):
         return 3
 
     def describe(self, parameters: bytes) -> dict[str, Any]:
-        """Return step size, trellis states, lanes and colour matrix."""
+        """Return step size, trellis states and lanes."""
         params = PyramidParams.from_bytes(parameters)
         return {
             "step": params.step / STEP_SCALE,
             "states": params.states,
             "lanes": params.lanes,
-            "colour": [round(c / (1 << COLOUR_SHIFT), 4) for c in params.colour],
         }
 
 

@@ -27,13 +27,15 @@ CHROMA_TAPS = 7
 ACTIVITY_TERMS = 12
 ESCAPE_CLASSES = 4
 REFINEMENTS = 5
+MAX_COMMON = 255
+"""Symbols of a class table but the escape: a byte names each, so that the tables fit the caches."""
 MAX_TAP_SUM = (1 << 14) - 1
 MAX_ACTIVITY_WEIGHT = 1 << 14
 MAX_RECONSTRUCTION = 2047
 MAX_SERIALISED = 1 << 24
 
 MAGIC = b"RNPY"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,17 @@ class Quantiser:
         Absolute grid coordinates; entry 0 is the zero vector.
     magnitudes : int16 array, (codebooks, entries, 3)
         Absolute reconstruction in 1/64 of the step size; zero where the coordinate is.
-    frequencies : uint16 array, (bands, codebooks, contexts, entries + 1)
-        Sums to 4096 along the last axis; the last symbol is the escape.
+    common : uint16 array, (bands, codebooks, classes, min(entries, 255) + 1)
+        Frequencies of the first entries in every pair of classes. Sums to 4096 along the last
+        axis; the last symbol is the escape.
+    rare : uint16 array, (bands, codebooks, contexts, entries + 1)
+        The same for what an escape leads to.
     """
 
     orbits: npt.NDArray[np.uint8]
     magnitudes: npt.NDArray[np.int16]
-    frequencies: npt.NDArray[np.uint16]
+    common: npt.NDArray[np.uint16]
+    rare: npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,19 @@ class ColourTables:
         return len(self.chroma_edges) + 1
 
     @property
+    def classes(self) -> int:
+        """Number of pairs of classes, which is that of a codebook's tables of common entries."""
+        return self.luma_classes * self.chroma_classes
+
+    @property
     def contexts(self) -> int:
-        """Number of probability tables per codebook."""
-        return context_count(self.luma_classes, self.chroma_classes)
+        """Number of a codebook's tables of rare entries."""
+        return rare_contexts(self.luma_classes)
 
 
-def context_count(luma_classes: int, chroma_classes: int) -> int:
-    """Probability tables per codebook: classes; coarse and rare entries by luma class; refinements."""
-    return luma_classes * (chroma_classes + ESCAPE_CLASSES + 1) + REFINEMENTS
+def rare_contexts(luma_classes: int) -> int:
+    """Tables for what an escape leads to: coarse and rare entries by luma class; refinements."""
+    return luma_classes * (ESCAPE_CLASSES + 1) + REFINEMENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +146,8 @@ class PyramidModel:
             for quantiser in (tables.scalar, tables.trellis):
                 body += _pack(quantiser.orbits) + _pack(quantiser.magnitudes)
                 # The bands of a symbol resemble each other, so they are stored side by side.
-                body += _pack(np.moveaxis(quantiser.frequencies, 0, 3))
+                body += _pack(np.moveaxis(quantiser.common, 0, 3))
+                body += _pack(np.moveaxis(quantiser.rare, 0, 3))
         return MAGIC + struct.pack("<BI", VERSION, len(body)) + zlib.compress(body, 9)
 
     @classmethod
@@ -232,22 +244,27 @@ def _read_tables(reader: _Reader, bands: int) -> ColourTables:
     for edge in edges:
         _require(len(edge) < 64 and np.all(np.diff(edge.astype(np.int64)) > 0))
         _require(len(edge) == 0 or edge[0] > 0)
-    contexts = context_count(len(edges[0]) + 1, len(edges[1]) + 1)
-    scalar = _read_quantiser(reader, bands, 1, contexts)
-    trellis = _read_quantiser(reader, bands, 2, contexts)
+    sizes = (len(edges[0]) + 1) * (len(edges[1]) + 1), rare_contexts(len(edges[0]) + 1)
+    scalar = _read_quantiser(reader, bands, 1, sizes)
+    trellis = _read_quantiser(reader, bands, 2, sizes)
     return ColourTables(luma, chroma, activity, edges[0], edges[1], scalar, trellis)
 
 
-def _read_quantiser(reader: _Reader, bands: int, codebooks: int, contexts: int) -> Quantiser:
+def _read_quantiser(
+    reader: _Reader, bands: int, codebooks: int, sizes: tuple[int, int]
+) -> Quantiser:
     orbits = reader.array(np.uint8, 3)
     magnitudes = reader.array(np.int16, 3)
-    frequencies = np.ascontiguousarray(np.moveaxis(reader.array(np.uint16, 4), 3, 0))
     entries = orbits.shape[1]
     _require(orbits.shape == (codebooks, entries, 3) and magnitudes.shape == orbits.shape)
     _require(1 <= entries < 1 << SYMBOL_BITS)
-    _require(frequencies.shape == (bands, codebooks, contexts, entries + 1))
-    _require(np.all(frequencies.sum(3, dtype=np.int64) == PROBABILITY_SCALE))
-    _require(np.all(frequencies[..., -1] >= 1) and frequencies.max() <= PROBABILITY_SCALE)
     _require(magnitudes.min() >= 0 and magnitudes.max() <= MAX_RECONSTRUCTION)
     _require(np.all((orbits == 0) <= (magnitudes == 0)) and np.all(orbits[:, 0] == 0))
-    return Quantiser(orbits, magnitudes, frequencies)
+    found = []
+    for contexts, symbols in zip(sizes, (min(entries, MAX_COMMON), entries), strict=True):
+        frequencies = np.ascontiguousarray(np.moveaxis(reader.array(np.uint16, 4), 3, 0))
+        _require(frequencies.shape == (bands, codebooks, contexts, symbols + 1))
+        _require(np.all(frequencies.sum(3, dtype=np.int64) == PROBABILITY_SCALE))
+        _require(np.all(frequencies[..., -1] >= 1) and frequencies.max() <= PROBABILITY_SCALE)
+        found.append(frequencies)
+    return Quantiser(orbits, magnitudes, found[0], found[1])

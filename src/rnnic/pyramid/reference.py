@@ -4,8 +4,6 @@ It shares no code with the fast decoder beyond the model's and parameters' conta
 constant trellis, and is the oracle of the tests.
 """
 
-from collections.abc import Iterator  # noqa: TC003  plain annotations read better
-
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.pyramid.format import TRELLIS, PyramidParams
 from rnnic.pyramid.model import ColourTables, PyramidModel
@@ -88,50 +86,61 @@ def unfold(value: int) -> int:
     return -((value + 1) // 2) if value & 1 else value // 2
 
 
-def read_base(data: bytes, channels: int, width: int, height: int) -> list[Plane]:
-    """Decode the quantised base planes."""
-    bits: Iterator[int] = iter([byte >> (7 - i) & 1 for byte in data for i in range(8)])
+class Bits:
+    """The bits of a tile's own parameters and base plane, highest first in each byte."""
 
-    def number(count: int) -> int:
+    def __init__(self, data: bytes) -> None:
+        self.bits = [byte >> (7 - i) & 1 for byte in data for i in range(8)]
+        self.at = 0
+        self.total, self.count = 0, 1
+
+    def number(self, count: int) -> int:
+        """Read a number of ``count`` bits."""
+        if self.at + count > len(self.bits):
+            raise TruncatedError("base plane is truncated")
         value = 0
-        for _ in range(count):
-            value = 2 * value + next(bits)
+        for bit in self.bits[self.at : self.at + count]:
+            value = 2 * value + bit
+        self.at += count
         return value
 
+    def golomb(self) -> int:
+        """Read a signed number whose code depends on those before it."""
+        k = 0
+        while k < 16 and self.count << k < self.total:
+            k += 1
+        ones = 0
+        while ones < 24 and self.number(1):
+            ones += 1
+        value = self.number(18) if ones == 24 else (ones << k) + self.number(k)
+        self.total += value
+        self.count += 1
+        if self.count == 32:
+            self.total, self.count = self.total // 2, 16
+        return unfold(value)
+
+
+def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]:
+    """Decode the quantised base planes."""
     planes: list[Plane] = []
-    try:
-        for _ in range(channels):
-            q: Plane = [[0] * width for _ in range(height)]
-            total, count = 16, 1
-            for y in range(height):
+    for _ in range(channels):
+        q: Plane = [[0] * width for _ in range(height)]
+        bits.total, bits.count = 16, 1
+        for y in range(height):
+            if y == 0:
+                q[0][0] = clamp(unfold(bits.number(18)), -65535, 65535)
+            same = bits.number(1)
+            for x in range(y == 0, width):
                 if y == 0:
-                    q[0][0] = clamp(unfold(number(18)), -65535, 65535)
-                same = number(1)
-                for x in range(y == 0, width):
-                    if y == 0:
-                        guess = q[0][x - 1]
-                    elif x == 0:
-                        guess = q[y - 1][0]
-                    else:
-                        a, b, c = q[y][x - 1], q[y - 1][x], q[y - 1][x - 1]
-                        guess = sorted((a, b, a + b - c))[1]
-                    value = 0
-                    if not same:
-                        k = 0
-                        while k < 16 and count << k < total:
-                            k += 1
-                        ones = 0
-                        while ones < 24 and next(bits):
-                            ones += 1
-                        value = number(18) if ones == 24 else (ones << k) + number(k)
-                        total += value
-                        count += 1
-                        if count == 32:
-                            total, count = total // 2, 16
-                    q[y][x] = clamp(guess + unfold(value), -65535, 65535)
-            planes.append(q)
-    except StopIteration as error:
-        raise TruncatedError("base plane is truncated") from error
+                    guess = q[0][x - 1]
+                elif x == 0:
+                    guess = q[y - 1][0]
+                else:
+                    a, b, c = q[y][x - 1], q[y - 1][x], q[y - 1][x - 1]
+                    guess = sorted((a, b, a + b - c))[1]
+                error = 0 if same else bits.golomb()
+                q[y][x] = clamp(guess + error, -65535, 65535)
+        planes.append(q)
     return planes
 
 
@@ -142,6 +151,7 @@ class Tables:
         tables: ColourTables = model.tables(params.channels)
         band = sum(params.step >= int(edge) for edge in model.band_edges)
         quantiser = tables.scalar if params.states == 1 else tables.trellis
+        self.colour = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689]
         self.luma = tables.luma_taps[band].tolist()
         self.chroma = tables.chroma_taps[band].tolist()
         self.activity = tables.activity[band].tolist()
@@ -149,9 +159,34 @@ class Tables:
         self.chroma_edges = tables.chroma_edges.tolist()
         self.orbits = quantiser.orbits.tolist()
         self.magnitudes = quantiser.magnitudes.tolist()
-        self.frequencies = quantiser.frequencies[band].tolist()
+        self.common = quantiser.common[band].tolist()
+        self.rare = quantiser.rare[band].tolist()
         self.escape = len(self.orbits[0])
+        self.common_escape = len(self.common[0][0]) - 1
         self.signs = [[sum(k > 0 for k in orbit) for orbit in book] + [0] for book in self.orbits]
+
+    def read_own(self, bits: Bits, channels: int, coded: int) -> None:
+        """Replace what the tile has of its own."""
+        if channels == 3 and bits.number(1):
+            self.colour = [wrap16(bits.number(16)) for _ in range(9)]
+            if any(sum(abs(c) for c in self.colour[i::3]) > 32768 for i in range(3)):
+                raise FormatError("colour matrix is out of range")
+        for level in range(10):
+            if not coded >> level & 1:
+                continue
+            groups = [(self.luma[level], 16)]
+            groups += [(taps, 16) for taps in self.chroma[level][: channels - 1]]
+            groups += [(weights, 32) for weights in self.activity[level][: min(channels, 2)]]
+            for values, unit in groups:
+                if not bits.number(1):
+                    continue
+                bits.total, bits.count = 4, 1
+                for i in range(len(values)):
+                    values[i] += unit * bits.golomb()
+                if unit == 16 and sum(abs(v) for v in values) > 16383:
+                    raise FormatError("taps are out of range")
+                if unit == 32 and not all(0 <= v <= 16384 for v in values):
+                    raise FormatError("weights are out of range")
 
     def vector(self, book: int, entry: int, raw: int) -> list[int]:
         """Residual of an entry and its sign bits in 1/64 step; the escape stands for zero."""
@@ -176,23 +211,23 @@ def read_pair(
 ) -> tuple[list[int], int]:
     """Decode one pair: residual in 1/64 step, and branch."""
     luma_classes, chroma_classes = len(tables.luma_edges) + 1, len(tables.chroma_edges) + 1
-    rare = luma_classes * (chroma_classes + 4)
-    refinements = rare + luma_classes
+    refinements = luma_classes * 5
     book = lane.trellis & 1
 
     def symbol(used: int, context: int) -> tuple[int, int]:
-        return lane.symbol(tables.frequencies[used][context], tables.signs[used])
+        return lane.symbol(tables.rare[used][context], tables.signs[used])
 
-    entry, raw = symbol(book, luma_class * chroma_classes + chroma_class)
-    if entry != tables.escape:
+    signs = [*tables.signs[book][: tables.common_escape], 0]
+    entry, raw = lane.symbol(tables.common[book][luma_class * chroma_classes + chroma_class], signs)
+    if entry != tables.common_escape:
         return tables.vector(book, entry, raw), tables.branch(book, entry)
-    entry, raw = symbol(book, rare + luma_class)
+    entry, raw = symbol(book, luma_classes * 4 + luma_class)
     if entry != tables.escape:
         vector = [clamp(v, -top, top) for v in tables.vector(book, entry, raw)]
         return vector, tables.branch(book, entry)
     depth = 1
     while depth < 7:
-        context = luma_classes * (chroma_classes + min(depth, 4) - 1) + luma_class
+        context = luma_classes * (min(depth, 4) - 1) + luma_class
         entry, raw = symbol(0, context)
         if entry != tables.escape:
             break
@@ -402,7 +437,10 @@ def decode_reference(
         counts.append(count)
     if at + base_size + 2 * sum(counts) != len(data):
         raise TruncatedError("lengths disagree")
-    base = read_base(data[at : at + base_size], params.channels, w, h)
+    tables = Tables(model, params)
+    bits = Bits(data[at : at + base_size])
+    tables.read_own(bits, params.channels, coded)
+    base = read_base(bits, params.channels, w, h)
     at += base_size
     lanes = []
     for count in counts:
@@ -412,22 +450,21 @@ def decode_reference(
     unit = max(params.step >> 9, 1)
     planes = [[[wrap16(q * unit) for q in row] for row in plane] for plane in base]
     energies = [[[0] * w for _ in range(h)] for _ in range(min(params.channels, 2))]
-    tables = Tables(model, params)
     for level, w, h in reversed(sizes):
         halving = Halving(tables, params, level)
         used = lanes if coded >> level & 1 else None
         planes, energies = halving.decode(planes, energies, w, h, used)
     if any(lane.state != 1 << 15 or lane.at != len(lane.words) for lane in lanes):
         raise FormatError("a lane does not end as its encoder left it")
-    return [[pixel(planes, params, y, x) for x in range(width)] for y in range(height)]
+    return [[pixel(planes, tables.colour, y, x) for x in range(width)] for y in range(height)]
 
 
-def pixel(planes: list[Plane], params: PyramidParams, y: int, x: int) -> list[int]:
+def pixel(planes: list[Plane], colour: list[int], y: int, x: int) -> list[int]:
     """Undo the colour transform of one pixel."""
-    if params.channels == 1:
+    if len(planes) == 1:
         return [clamp((planes[0][y][x] + 32 + (128 << 6)) >> 6, 0, 255)]
     out = []
     for k in range(3):
-        total = sum(params.colour[3 * c + k] * planes[c][y][x] for c in range(3))
+        total = sum(colour[3 * c + k] * planes[c][y][x] for c in range(3))
         out.append(clamp((total + (1 << 19) + (128 << 20)) >> 20, 0, 255))
     return out

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic._jit import jit
-from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS
+from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables
 from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
 
@@ -19,6 +19,8 @@ CANDIDATES = 7
 LUMA_CELLS = int(LUMA_REACH / CELL) + 1
 CHROMA_CELLS = int(CHROMA_REACH / CELL) + 1
 UNREACHABLE = 1e9
+ESCAPE = (1 << SYMBOL_BITS) - 1
+"""The encoder's number of the escape in every table, whose entries end before it."""
 
 
 class Searcher(Protocol):
@@ -113,20 +115,41 @@ class CandidateGrid:
 
 
 def code_lengths(quantiser: Quantiser, band: int) -> npt.NDArray[np.float32]:
-    """Bits of every symbol with its signs, (codebooks * contexts, 1 << SYMBOL_BITS)."""
-    frequencies = quantiser.frequencies[band].astype(np.float64)
-    codebooks, contexts, symbols = frequencies.shape
-    bits = np.full((codebooks, contexts, 1 << SYMBOL_BITS), UNREACHABLE, np.float32)
-    possible = frequencies > 0
-    ideal = PROBABILITY_BITS - np.log2(np.where(possible, frequencies, 1.0))
+    """Bits of every symbol with its signs, (tables, 1 << SYMBOL_BITS); see `search_tables`."""
+    codebooks = quantiser.orbits.shape[0]
     signs = (quantiser.orbits > 0).sum(axis=2)
-    ideal[:, :, : symbols - 1] += signs[:, None, :]
-    bits[:, :, :symbols] = np.where(possible, ideal, UNREACHABLE)
-    return bits.reshape(codebooks * contexts, -1)
+    found = []
+    for part in (quantiser.common, quantiser.rare):
+        frequencies = part[band].astype(np.float64)
+        contexts, symbols = frequencies.shape[1:]
+        bits = np.full((codebooks, contexts, 1 << SYMBOL_BITS), UNREACHABLE, np.float32)
+        possible = frequencies > 0
+        ideal = PROBABILITY_BITS - np.log2(np.where(possible, frequencies, 1.0))
+        ideal[:, :, : symbols - 1] += signs[:, None, : symbols - 1]
+        ideal = np.where(possible, ideal, UNREACHABLE)
+        bits[:, :, : symbols - 1], bits[:, :, ESCAPE] = ideal[:, :, :-1], ideal[:, :, -1]
+        found.append(bits.reshape(codebooks * contexts, -1))
+    return np.concatenate(found)
+
+
+def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
+    """Frequency and start of every symbol, (tables << SYMBOL_BITS,), as decoders have them."""
+    found = []
+    for part in (quantiser.common, quantiser.rare):
+        symbols = part.shape[-1]
+        _, spans = decoding_tables(part[band].reshape(-1, symbols))
+        rows = spans.reshape(-1, 1 << SYMBOL_BITS)
+        rows[:, [symbols - 1, ESCAPE]] = rows[:, [ESCAPE, symbols - 1]]
+        found.append(rows.reshape(-1))
+    return np.concatenate(found)
 
 
 def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple[Any, ...]:
-    """Return what the search kernels read: cells, magnitudes in steps, code lengths."""
+    """Return what the search kernels read: cells, magnitudes in steps, code lengths, spans.
+
+    The encoder numbers all tables in one row: those of the common entries, codebook after
+    codebook, then those that an escape leads to.
+    """
     codebooks, entries, _ = quantiser.orbits.shape
     magnitudes = np.zeros((codebooks, 1 << SYMBOL_BITS, 3), np.float32)
     magnitudes[:, :entries] = quantiser.magnitudes.astype(np.float32) / 64
@@ -134,4 +157,5 @@ def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple
         grid.cells.reshape(-1),
         magnitudes.reshape(-1, 3),
         code_lengths(quantiser, band).reshape(-1),
+        coding_spans(quantiser, band),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.pyramid.colour import choose_colour
+from rnnic.entropy.rans import SYMBOL_BITS
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.features import Centroids, PassSamples, collect
 from rnnic.pyramid.fitting import (
@@ -28,6 +28,7 @@ from rnnic.pyramid.model import (
     PyramidModel,
     Quantiser,
 )
+from rnnic.pyramid.search import ESCAPE
 
 __all__ = ["TrainingSettings", "train"]
 
@@ -108,9 +109,12 @@ def quantiser_from(
     for q, members in enumerate(books):
         k[q, : min(len(members), entries)] = members[:entries]
     magnitudes = np.rint(k * spacing * 64).astype(np.int16)
-    frequencies = initial_frequencies(k, magnitudes, *tables)
     bands = len(settings.band_edges) + 1
-    return Quantiser(k, magnitudes, np.repeat(frequencies[None], bands, axis=0))
+    common, rare = (
+        np.repeat(frequencies[None], bands, axis=0)
+        for frequencies in initial_frequencies(k, magnitudes, *tables)
+    )
+    return Quantiser(k, magnitudes, common, rare)
 
 
 def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
@@ -237,10 +241,11 @@ class _Run:
     ) -> tuple[Pixels, PyramidParams]:
         """Load a photo and choose its parameters."""
         pixels = self.load(path)
+        params = PyramidParams(step, states, 1, channels)
         if channels == 1:
             grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
-            return grey.astype(np.uint8)[:, :, None], PyramidParams(step, states, 1, 1)
-        return pixels, PyramidParams(step, states, 1, 3, 8, choose_colour(pixels, step))
+            return grey.astype(np.uint8)[:, :, None], params
+        return pixels, params
 
     def model(self, tables: ColourTables) -> PyramidModel:
         """Wrap tables so that the encoder can use them."""
@@ -263,10 +268,11 @@ class _Run:
     def count(
         self, tables: ColourTables, channels: int, states: int, turn: int, what: str, refit: bool
     ) -> tuple[npt.NDArray[np.float64], PassSamples | None, Centroids]:
-        """Code photos and count symbols by band: (bands, codebooks * contexts, symbols)."""
+        """Code photos and count symbols by band: (bands, codebooks, classes + contexts, symbols)."""
         quantiser = tables.scalar if states == 1 else tables.trellis
         books, entries, _ = quantiser.orbits.shape
-        counts = np.zeros((self.bands, books * tables.contexts, entries + 1), np.int64)
+        rows = books * (tables.classes + tables.contexts)
+        counts = np.zeros((self.bands, rows, 1 << SYMBOL_BITS), np.int64)
         samples = PassSamples(self.bands, channels) if refit else None
         centroids = Centroids(spacings(self.settings, states))
         model = self.model(tables)
@@ -284,16 +290,23 @@ class _Run:
                 if gather is not None:
                     gather(coded, state)
 
-            encode_tile(pixels, params, model, 4, weight=self.settings.weight,
+            # Shared filters are fitted first, then tables to what images' own filters leave.
+            encode_tile(pixels, params, model, 4, tune=turn > 0, weight=self.settings.weight,
                         counts=counts[band], sink=sink)  # fmt: skip
-        return counts.astype(np.float64), samples, centroids
+        counts = np.delete(counts, np.s_[entries:ESCAPE], axis=2)
+        plain = books * tables.classes
+        parts = [
+            part.reshape(self.bands, books, -1, entries + 1)
+            for part in (counts[:, :plain], counts[:, plain:])
+        ]
+        return np.concatenate(parts, axis=2).astype(np.float64), samples, centroids
 
     def with_centroids(
         self, tables: ColourTables, states: int, centroids: Centroids
     ) -> ColourTables:
         """Move the palette's entries to the centroids of what they stood for."""
         old = tables.scalar if states == 1 else tables.trellis
-        new = Quantiser(old.orbits, centroids.move(old.orbits, old.magnitudes), old.frequencies)
+        new = replace(old, magnitudes=centroids.move(old.orbits, old.magnitudes))
         return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)
 
     def fit(self, tables: ColourTables, samples: PassSamples) -> ColourTables:
@@ -328,9 +341,6 @@ class _Run:
     ) -> ColourTables:
         """Turn counts into probability tables."""
         old = tables.scalar if states == 1 else tables.trellis
-        shape = (self.bands, old.orbits.shape[0], tables.contexts, counts.shape[-1])
-        frequencies = estimate_frequencies(
-            counts.reshape(shape), old, tables.luma_classes, tables.chroma_classes
-        )
-        new = Quantiser(old.orbits, old.magnitudes, frequencies)
+        common, rare = estimate_frequencies(counts, old, tables.luma_classes, tables.chroma_classes)
+        new = replace(old, common=common, rare=rare)
         return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)

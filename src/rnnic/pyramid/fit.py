@@ -1,0 +1,93 @@
+"""What a tile has of its own: colour matrix, prediction filters, activity weights (SPEC.md 5.4)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.errors import FormatError, TruncatedError
+from rnnic.pyramid.fit_kernels import TAP_UNIT, WEIGHT_UNIT, get_own, put_own
+from rnnic.pyramid.model import MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM, PASSES, ColourTables
+
+__all__ = ["DEFAULT_COLOUR", "TAP_UNIT", "WEIGHT_UNIT", "Fit", "model_fit", "read_fit", "write_fit"]
+
+COLOUR_ONE = 1 << 14
+MAX_COLOUR_SUM = 2 * COLOUR_ONE
+DEFAULT_COLOUR = (9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689)
+"""Luma and two colour differences, orthonormal, in 1/16384; rows are components."""
+
+
+class Fit(NamedTuple):
+    """A tile's own parameters.
+
+    Attributes
+    ----------
+    colour : int32 array, (3, 3)
+        Rows are the components, columns R, G, B, in 1/16384; not used for grey.
+    luma, chroma, activity : arrays by level
+        As in `rnnic.pyramid.model.ColourTables`, of one band.
+    """
+
+    colour: npt.NDArray[np.int32]
+    luma: npt.NDArray[np.int16]
+    chroma: npt.NDArray[np.int16]
+    activity: npt.NDArray[np.uint16]
+
+
+def model_fit(tables: ColourTables, band: int) -> Fit:
+    """Return the parameters of a tile that has none of its own."""
+    colour = np.array(DEFAULT_COLOUR, np.int32).reshape(3, 3)
+    return Fit(colour, tables.luma_taps[band], tables.chroma_taps[band], tables.activity[band])
+
+
+def write_fit(
+    fit: Fit, tables: ColourTables, band: int, channels: int, coded: int, bits: npt.NDArray[np.uint8]
+) -> int:  # fmt: skip
+    """Write a fit into ``bits`` (uint8, one bit each), which has room for it.
+
+    ``coded`` tells the coded passes; filters of others are not written. Returns how many bits.
+    """
+    colour = fit.colour.reshape(-1) if channels == 3 else np.zeros(0, np.int32)
+    own = (tables.luma_taps[band], tables.chroma_taps[band], tables.activity[band])
+    default = np.array(DEFAULT_COLOUR, np.int32)
+    written: int = put_own(colour, default, fit.luma, fit.chroma, fit.activity, own, bits, coded, 0)
+    return written
+
+
+def read_fit(
+    bits: npt.NDArray[np.uint8], tables: ColourTables, band: int, channels: int, coded: int
+) -> tuple[Fit, int]:
+    """Read a fit; returns it and the number of bits read.
+
+    Raises
+    ------
+    FormatError, TruncatedError
+        If it is outside the limits of the format, or ``bits`` end too early.
+    """
+    model = model_fit(tables, band)
+    colour = model.colour.reshape(-1).astype(np.int64)
+    luma, chroma = model.luma.astype(np.int64), model.chroma.astype(np.int64)
+    activity = model.activity.astype(np.int64)
+    n: int = get_own(bits, channels, coded, colour, luma, chroma, activity)
+    if n > len(bits):
+        raise TruncatedError("a tile's own parameters are truncated")
+    # The model's own numbers are inside the limits, so this looks at what was read.
+    if (
+        np.abs(colour.reshape(3, 3)).sum(axis=0).max() > MAX_COLOUR_SUM
+        or np.abs(luma).sum(axis=1).max() > MAX_TAP_SUM
+        or np.abs(chroma).sum(axis=2).max() > MAX_TAP_SUM
+        or activity.min() < 0
+        or activity.max() > MAX_ACTIVITY_WEIGHT
+    ):
+        raise FormatError("a tile's own parameters are out of range")
+    fit = Fit(
+        colour.reshape(3, 3).astype(np.int32),
+        luma.astype(np.int16),
+        chroma.astype(np.int16),
+        activity.astype(np.uint16),
+    )
+    return fit, n
+
+
+MAX_FIT_BITS = 2 + 9 * 16 + PASSES * 48 * (15 + 2 * 7 + 2 * 12 + 5)
+"""Room that a fit needs at most."""

@@ -1,0 +1,86 @@
+"""Bits of a tile's own colour matrix, filters and activity weights (SPEC.md 5.3)."""
+
+import numpy as np
+
+from rnnic._jit import jit
+from rnnic.pyramid.base import get_bits, get_number, put_bits, put_number
+
+__all__ = ["TAP_UNIT", "WEIGHT_UNIT", "get_own", "put_own"]
+
+TAP_UNIT = 16
+WEIGHT_UNIT = 32
+FIRST_TOTAL = 4
+
+
+@jit
+def put_group(values, start, unit, bits, n):
+    """Write how a group of numbers differs from the model's: a bit, then the differences."""
+    same = True
+    for i in range(values.shape[0]):
+        same = same and values[i] == start[i]
+    n = put_bits(bits, n, 0 if same else 1, 1)
+    if same:
+        return n
+    total, count = FIRST_TOTAL, 1
+    for i in range(values.shape[0]):
+        difference = (np.int64(values[i]) - np.int64(start[i])) // unit
+        n, total, count = put_number(bits, n, difference, total, count)
+    return n
+
+
+@jit
+def get_group(values, unit, bits, n):
+    """Add what `put_group` wrote to ``values``, int64; returns the position."""
+    own = get_bits(bits, n, 1)
+    n += 1
+    if own == 0:
+        return n
+    total, count = FIRST_TOTAL, 1
+    for i in range(values.shape[0]):
+        difference, n, total, count = get_number(bits, n, total, count)
+        values[i] += difference * unit
+    return n
+
+
+@jit
+def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
+    """Write everything; ``own`` are the model's luma, chroma and activity."""
+    components = 3 if colour.shape[0] > 0 else 1
+    if components == 3:
+        same = True
+        for i in range(9):
+            same = same and colour[i] == default[i]
+        n = put_bits(bits, n, 0 if same else 1, 1)
+        if not same:
+            for i in range(9):
+                n = put_bits(bits, n, colour[i] & 0xFFFF, 16)
+    for level in range(luma.shape[0]):
+        if (coded >> level) & 1:
+            n = put_group(luma[level], own[0][level], TAP_UNIT, bits, n)
+            for c in range(components - 1):
+                n = put_group(chroma[level, c], own[1][level, c], TAP_UNIT, bits, n)
+            for k in range(min(components, 2)):
+                n = put_group(activity[level, k], own[2][level, k], WEIGHT_UNIT, bits, n)
+    return n
+
+
+@jit
+def get_own(bits, components, coded, colour, luma, chroma, activity):
+    """Read everything into int64 arrays that hold what the model has; returns the position."""
+    n = 0
+    if components == 3:
+        own = get_bits(bits, n, 1)
+        n += 1
+        if own:
+            for i in range(9):
+                value = get_bits(bits, n, 16)
+                colour[i] = value - ((value >> 15) << 16)
+                n += 16
+    for level in range(luma.shape[0]):
+        if (coded >> level) & 1:
+            n = get_group(luma[level], TAP_UNIT, bits, n)
+            for c in range(components - 1):
+                n = get_group(chroma[level, c], TAP_UNIT, bits, n)
+            for k in range(min(components, 2)):
+                n = get_group(activity[level, k], WEIGHT_UNIT, bits, n)
+    return n

@@ -1,0 +1,117 @@
+"""Filters and activity weights that fit a pass of a tile (encoder only)."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.pyramid.decoder_kernels import pass_weights
+from rnnic.pyramid.features import gather
+from rnnic.pyramid.fit import TAP_UNIT, WEIGHT_UNIT, Fit
+from rnnic.pyramid.fitting import expected_magnitude, residuals_at, robust_filter
+from rnnic.pyramid.format import Pass
+from rnnic.pyramid.model import ACTIVITY_TERMS, MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
+from rnnic.pyramid.tuning_kernels import coding_cost, expected, quantise_rows
+
+__all__ = ["PassInput", "fit_pass"]
+
+STRIP = 24
+SAMPLES = 24576
+LEAST_SAMPLES = 300
+TRUST = 200.0
+"""Samples that the model's own numbers count for."""
+BITS_PER_NUMBER = 5.0
+LEAST_EXPECTED = 0.15
+Floats = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float32]
+
+
+class PassInput(NamedTuple):
+    """What the coding of a pass starts from: parents, their energies, true children, step size."""
+
+    parents: npt.NDArray[np.int16]
+    energies: npt.NDArray[np.int16]
+    source: npt.NDArray[np.float32]
+    scaled: int
+
+
+def fit_pass(step: Pass, given: PassInput, fit: Fit, density: float) -> None:
+    """Change a pass's filters and weights in ``fit`` where that pays for sending them.
+
+    ``density`` scales the number of samples looked at.
+    """
+    found = _sampled(step, given, fit, density)
+    if found is None:
+        return
+    level, pairs = step.level, step.rows * step.columns
+    groups = range(len(found["activity"]))
+    scales = [_expected(found, k, fit.activity[level, k]) for k in groups]
+    rest = []
+    for c, target in enumerate(found["target"]):
+        taps = fit.luma[level] if c == 0 else fit.chroma[level, c - 1]
+        features = found["luma"] if c == 0 else found["chroma"][c - 1]
+        new = _filter(features, target, taps)
+        before, after = (np.abs(residuals_at(target, features, t)) for t in (taps, new))
+        scale = scales[min(c, 1)]
+        gain = pairs * (coding_cost(before, scale) - coding_cost(after, scale))
+        if gain > BITS_PER_NUMBER * len(taps):
+            taps[:] = new
+        rest.append(after if gain > BITS_PER_NUMBER * len(taps) else before)
+    for k in groups:
+        size = (rest[0] if k == 0 else rest[1] + rest[2]).astype(np.float32)
+        first = fit.activity[level, k].astype(np.int64)
+        weights = expected_magnitude(found["activity"][k], size, first / 4096, 2, TRUST)
+        moved = first + WEIGHT_UNIT * np.rint((weights * 4096 - first) / WEIGHT_UNIT)
+        moved = np.where((moved >= 0) & (moved <= MAX_ACTIVITY_WEIGHT), moved, first)
+        before, after = coding_cost(size, scales[k]), coding_cost(size, _expected(found, k, moved))
+        if pairs * (before - after) > BITS_PER_NUMBER * ACTIVITY_TERMS:
+            fit.activity[level, k] = moved
+
+
+def _expected(found: dict[str, Array], group: int, weights: npt.NDArray[Any]) -> Floats:
+    """Return the magnitudes that a group's weights expect, in steps."""
+    features = found["activity"][group]
+    out = np.empty(features.shape[1])
+    expected(features, np.append(weights / 4096, LEAST_EXPECTED), out)
+    return out
+
+
+def _sampled(step: Pass, given: PassInput, fit: Fit, density: float) -> dict[str, Array] | None:
+    """Code strips of rows roughly and gather features; None if the pass is too small."""
+    rows, columns = step.rows, step.columns
+    wanted = int(SAMPLES * density)
+    if rows * columns < LEAST_SAMPLES:
+        return None
+    # Half of a strip's pairs at most are sampled: neighbours tell the same twice.
+    strips = max(1, min(rows // STRIP, 2 * wanted // (STRIP * columns) + 1))
+    high = min(rows, STRIP)
+    channels = len(given.source)
+    weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
+    pass_weights(fit.activity[step.level], given.scaled, weights)
+    base, residual = (np.zeros((3, columns), np.int32) for _ in range(2))
+    activity = np.zeros((2, columns), np.int32)
+    d, r, m = (np.zeros((k, high + 3, columns + 2), np.int32) for k in (3, 3, 2))
+    children = np.zeros((channels, 2, step.width + 4), np.int16)
+    state: dict[str, Any] = given._asdict() | {"differences": d, "residuals": r, "magnitudes": m}
+    stride = max(strips * high * columns // wanted, 1) | 1
+    parts = []
+    for i in range(strips):
+        first = (2 * i + 1) * rows // (2 * strips) - high // 2
+        first = min(max(first, 0), rows - high)
+        quantise_rows(
+            given.parents, given.energies, given.source, first, high, columns, step.along_x,
+            fit.luma[step.level], fit.chroma[step.level], weights, np.int32(given.scaled), base,
+            activity, residual, d, r, m, children,
+        )  # fmt: skip
+        # The first row of a strip has nothing above.
+        begin = (first + (high > 1)) * columns
+        parts.append(gather(step, state, np.arange(begin, (first + high) * columns, stride), first))
+    return {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+
+
+def _filter(x: Array, y: Array, start: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Return a filter in units of the format; the one to start from if it is beyond the limits."""
+    taps = robust_filter(x, y, start / 2048, 2, TRUST)
+    first = start.astype(np.int64)
+    moved = first + TAP_UNIT * np.rint((taps * 2048 - first) / TAP_UNIT).astype(np.int64)
+    return moved.astype(np.int16) if np.abs(moved).sum() <= MAX_TAP_SUM else start

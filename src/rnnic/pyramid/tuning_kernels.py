@@ -1,0 +1,285 @@
+"""Features of pairs, and least squares on them, for filters that fit an image or a training set."""
+
+import numpy as np
+from numpy import float32, int32, sqrt
+
+from rnnic._jit import forced, jit
+from rnnic.pyramid.kernels import row_context, row_rebuild
+
+__all__ = [
+    "coding_cost",
+    "expected",
+    "filter_statistics",
+    "gather_features",
+    "magnitude_statistics",
+    "non_negative",
+    "quantise_rows",
+    "solve",
+]
+
+ROBUST = 0.4
+STEADY = 0.12
+MAX_MAGNITUDE = 40.0
+MAX_TERM = 200.0
+SWEEPS = 60
+DEAD_ZONE = float32(0.62)
+LEAST_SCALE = 0.25
+QUIET = 0.3
+BITS_PER_NAT = 1.4427
+
+
+@forced
+def minmod(a, b):
+    """Return the smaller of two numbers of the same sign, else zero."""
+    return max(min(a, b), float32(0)) + min(max(a, b), float32(0))
+
+
+@jit
+def window_of(plane, y, x, along_x, w):
+    """Copy 5 x 5 parents around (y, x), across the halving first, into ``w``."""
+    for i in range(5):
+        for j in range(5):
+            w[i, j] = plane[y + i, x + j] if along_x else plane[y + j, x + i]
+
+
+@jit
+def gather_features(
+    parents, energies, source, d, r, m, first, chosen, columns, along_x, scale, luma, chroma,
+    activity, target,
+):  # fmt: skip
+    """Compute what `rnnic.pyramid.kernels.row_context` sees of some pairs.
+
+    Parameters
+    ----------
+    parents, energies : int16 planes
+    source : float32 array, (components, height, width)
+        True children in 1/64 sample.
+    d, r, m : int32 arrays, (components | groups, rows + 3, columns + 2)
+        Differences, residuals and magnitudes of rows from ``first`` on, row y at y + 1 - first.
+    first : int
+    chosen : int64 array, (count,)
+        Numbers of pairs, row by row.
+    columns : int
+        Pairs in a row.
+    along_x : bool
+    scale : float32
+        Turns 1/64 sample into steps.
+    luma, chroma, activity, target : float32 arrays
+        Outputs in steps: (15, count), (components - 1, 7, count), (groups, 12, count),
+        (components, count).
+    """
+    components = parents.shape[0]
+    w = np.empty((5, 5), np.float32)
+    small = float32(1 / 16)
+    for i in range(chosen.shape[0]):
+        y, x = chosen[i] // columns, chosen[i] % columns
+        z = y - first
+        activity[:, :, i] = 0
+        for c in range(components):
+            window_of(parents[c], y, x, along_x, w)
+            v, a, b = w[2, 2], w[2, 1], w[2, 3]
+            if along_x:
+                target[c, i] = (source[c, y, 2 * x] - source[c, y, 2 * x + 1]) * scale
+            else:
+                target[c, i] = (source[c, 2 * y, x] - source[c, 2 * y + 1, x]) * scale
+            near, far, bend = (a - b) * scale, (w[2, 0] - w[2, 4]) * scale, minmod(a - v, v - b)
+            before, after = (w[1, 1] - w[1, 3]) * scale, (w[3, 1] - w[3, 3]) * scale
+            up, side = d[c, z, x + 1] * scale, r[c, z, x + 1] * scale
+            if c == 0:
+                luma[0, i], luma[1, i], luma[2, i], luma[3, i] = near, far, before, after
+                luma[4, i] = (w[1, 0] - w[1, 4] + w[3, 0] - w[3, 4]) * scale
+                luma[5, i] = (w[0, 1] - w[0, 3] + w[4, 1] - w[4, 3]) * scale
+                luma[6, i] = bend * scale
+                luma[7, i] = minmod(w[1, 1] - v, v - w[3, 3]) * scale
+                luma[8, i] = minmod(w[3, 1] - v, v - w[1, 3]) * scale
+                luma[9, i], luma[10, i], luma[11, i] = (
+                    up,
+                    d[c, z, x] * scale,
+                    d[c, z, x + 2] * scale,
+                )
+                luma[12, i], luma[13, i] = side, r[c, z, x] * scale
+                luma[14, i] = r[c, z + 1, x] * scale
+            else:
+                k = c - 1
+                chroma[k, 0, i], chroma[k, 1, i], chroma[k, 2, i] = near, far, before + after
+                chroma[k, 3, i], chroma[k, 4, i], chroma[k, 5, i] = bend * scale, up, side
+                chroma[k, 6, i] = r[c, z + 1, x] * scale
+            g = min(c, 1)
+            activity[g, 0, i] += (abs(a - v) + abs(v - b)) * scale
+            for row in (1, 3):
+                u = w[row, 2]
+                activity[g, 1, i] += (abs(w[row, 1] - u) + abs(w[row, 3] - u)) * scale
+                activity[g, 2, i] += abs(u - v) * scale
+            activity[g, 3, i] += abs(a - v - v + b) * scale
+        for g in range(energies.shape[0]):
+            activity[g, 4, i] = energies[g, y + 2, x + 2] * small
+            activity[g, 5, i] = small * (
+                energies[g, y + 1, x + 2] + energies[g, y + 3, x + 2]
+                + energies[g, y + 2, x + 1] + energies[g, y + 2, x + 3]
+            )  # fmt: skip
+            activity[g, 6, i] = m[g, z, x + 1] * small
+            activity[g, 7, i] = m[g, z, x] * small
+            activity[g, 8, i] = m[g, z, x + 2] * small
+            activity[g, 9, i] = m[g, z + 1, x] * small
+            activity[g, 10, i] = m[g, z - 1, x + 1] * small if z > 0 else float32(0)
+            activity[g, 11, i] = m[1 - g, z, x + 1] * small
+
+
+@jit
+def add_products(rows, products):
+    """Fill the sums of products of all pairs of columns of ``rows``, float64 (samples, columns).
+
+    Sample by sample, so that machine code takes several columns at once, in a fixed order.
+    """
+    columns = rows.shape[1]
+    products[:] = 0
+    for s in range(rows.shape[0]):
+        for i in range(columns):
+            value = rows[s, i]
+            for j in range(columns):
+                products[i, j] += value * rows[s, j]
+
+
+@jit
+def filter_statistics(features, target, taps, products):
+    """Weighted sums of products of a filter's features and, last, its target; (taps + 1) squared.
+
+    ``features`` is (taps, samples); large errors of ``taps`` count less.
+    """
+    count, samples = features.shape
+    rows = np.empty((samples, count + 1), np.float64)
+    for s in range(samples):
+        error = np.float64(target[s])
+        for i in range(count):
+            rows[s, i] = features[i, s]
+            error -= taps[i] * rows[s, i]
+        rows[s, count] = target[s]
+        away = ROBUST + abs(error)
+        weight = sqrt(1.0 / (away * sqrt(sqrt(away))))
+        for i in range(count + 1):
+            rows[s, i] *= weight
+    add_products(rows, products)
+
+
+@jit
+def magnitude_statistics(features, magnitudes, weights, products):
+    """Weighted sums of products of features, a constant and, last, the magnitude they predict.
+
+    The weights are 1 / estimate squared, so that small magnitudes count as much as large ones.
+    The last of ``weights`` is that of the constant, which is not among ``features``.
+    """
+    count, samples = features.shape
+    rows = np.empty((samples, count + 2), np.float64)
+    for s in range(samples):
+        size = STEADY + weights[count]
+        for i in range(count):
+            rows[s, i] = min(features[i, s], MAX_TERM)
+            size += weights[i] * rows[s, i]
+        rows[s, count] = 1.0
+        rows[s, count + 1] = min(magnitudes[s], MAX_MAGNITUDE)
+        for i in range(count + 2):
+            rows[s, i] /= size
+    add_products(rows, products)
+
+
+@jit
+def non_negative(gram, right, weights):
+    """Least squares with non-negative ``weights``, improved in place by coordinate descent."""
+    for _ in range(SWEEPS):
+        for i in range(weights.shape[0]):
+            change = right[i]
+            for j in range(weights.shape[0]):
+                change -= gram[i, j] * weights[j]
+            weights[i] = max(0.0, weights[i] + change / gram[i, i])
+
+
+@jit
+def solve(gram, right, count):
+    """Solve the leading ``count`` positive definite equations by elimination, in a fixed order."""
+    a = gram[:count, :count].copy()
+    b = right[:count].copy()
+    for i in range(count):
+        for k in range(i + 1, count):
+            f = a[k, i] / a[i, i]
+            for j in range(i, count):
+                a[k, j] -= f * a[i, j]
+            b[k] -= f * b[i]
+    for i in range(count - 1, -1, -1):
+        for j in range(i + 1, count):
+            b[i] -= a[i, j] * b[j]
+        b[i] /= a[i, i]
+    return b
+
+
+@jit
+def quantise_rows(
+    p, e, source, first, rows, n, along_x, luma, chroma, weights, step, base, activity, residual, d,
+    r, m, children,
+):  # fmt: skip
+    """Code rows of a pass roughly, by rounding, to see what neighbours will look like.
+
+    Parameters are those of `rnnic.pyramid.kernels.row_context` and `row_rebuild`; ``d``, ``r`` and
+    ``m`` have room for all rows, row y at y + 1 - first, and are filled.
+    """
+    components = p.shape[0]
+    inverse = float32(16) / float32(step)
+    target = np.empty(n, np.float32)
+    d[:, :2] = 0
+    r[:, :2] = 0
+    m[:, :2] = 0
+    for i in range(rows):
+        y = first + i
+        up2 = max(i - 1, 0)
+        row_context(p, e, y + 2, n, along_x, luma, chroma, weights, d, r, m, i, up2, base, activity)
+        for c in range(components):
+            for x in range(n):
+                if along_x:
+                    target[x] = source[c, y, 2 * x] - source[c, y, 2 * x + 1]
+                else:
+                    target[x] = source[c, 2 * y, x] - source[c, 2 * y + 1, x]
+            tap = int32(luma[14]) if c == 0 else int32(chroma[c - 1, 6])
+            left = int32(0)
+            for x in range(n):
+                guess = int32(int32(base[c, x] + int32(tap * left)) + int32(1024)) >> 11
+                u = (target[x] - float32(guess)) * inverse
+                k = int32(0)
+                if abs(u) > DEAD_ZONE:
+                    k = int32(
+                        min(max(u, float32(-30000)), float32(30000)) * 1.0
+                        + (0.5 if u > 0 else -0.5)
+                    )
+                residual[c, x] = int32(k * int32(64))
+                left = int32(int32(residual[c, x] * step) + int32(512)) >> 10
+        row_rebuild(
+            residual, p, y + 2, n, along_x, luma, chroma, step, base, d, r, m, i + 1, children, 0
+        )
+
+
+@jit
+def expected(features, weights, out):
+    """Magnitudes that weighted ``features``, (terms, samples), expect.
+
+    The last of ``weights`` is that of a constant.
+    """
+    count = features.shape[0]
+    for s in range(out.shape[0]):
+        out[s] = weights[count]
+    for i in range(count):
+        for s in range(out.shape[0]):
+            out[s] += weights[i] * min(features[i, s], MAX_TERM)
+
+
+@jit
+def coding_cost(magnitudes, scales):
+    """Mean bits of residuals of some magnitudes under Laplacians of the expected ones, in steps.
+
+    Those of less than ``QUIET`` are hardly ever coded: what they cost is their square.
+    """
+    total = 0.0
+    for s in range(magnitudes.shape[0]):
+        scale = max(np.float64(scales[s]), LEAST_SCALE)
+        size = np.float64(magnitudes[s])
+        if size < QUIET:
+            size *= size / QUIET
+        total += np.log2(scale) + BITS_PER_NAT * size / scale
+    return total / magnitudes.shape[0]
