@@ -205,8 +205,7 @@ def initial_frequencies(
 def real_symbols(orbits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Tell the symbols of a codebook, (entries, 3), that mean something from padding."""
     real = (orbits > 0).any(axis=1)
-    real[0] = True
-    return np.append(real, True)
+    return np.concatenate([[True], real[1:], [True]])
 
 
 def common_frequencies(p: Floats, floor: float) -> npt.NDArray[np.uint16]:
@@ -256,8 +255,8 @@ def estimate_frequencies(
         left_over = np.zeros((luma_classes, symbols))
         for k in range(plain):
             p = shared[k] * real
-            dropped = np.append(p[:-1] / p.sum() * PROBABILITY_SCALE < floor, False)
-            dropped[first:-1] = True
+            dropped = p / p.sum() * PROBABILITY_SCALE < floor
+            dropped = np.concatenate([dropped[:first], np.ones(symbols - 1 - first, bool), [False]])
             left_over[k // chroma_classes] += np.where(dropped, pooled[k] + 1e-3 * p, 0)
         start = plain + luma_classes * ESCAPE_CLASSES
         shared[start : start + luma_classes] = shrink(
