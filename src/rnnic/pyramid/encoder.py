@@ -37,13 +37,14 @@ from rnnic.pyramid.search import (
     Searcher,
     search_tables,
 )
-from rnnic.pyramid.tuning import PassInput, fit_pass
+from rnnic.pyramid.tuning import CodedRows, PassInput, fit_pass
 
 __all__ = ["encode_tile", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
+NO_COUNTS = np.zeros((0, 0), np.int64)
 Sink = Callable[[Pass, dict[str, Any]], None]
 
 
@@ -60,6 +61,11 @@ def prune_for_effort(effort: int) -> float:
 def fit_density(effort: int) -> float:
     """How many samples filters are fitted to; at zero they are the model's."""
     return 0.0 if effort <= 1 else (1.0 if effort <= 6 else 4.0)
+
+
+def turns_for_effort(effort: int) -> int:
+    """How often a pass is coded: a second time with filters fitted to what the first one left."""
+    return 1 if effort <= 7 else 2
 
 
 @lru_cache(maxsize=4)
@@ -186,7 +192,8 @@ def encode_tile(
     books = quantiser.orbits.shape[0]
     more = [books * tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
     sizes = np.concatenate([table_sizes(params, model), np.array(more, np.int64)])
-    rows = RowBuffers(params.lanes, width, 3 if sink is None else height + 3)
+    turns = turns_for_effort(effort) if tune else 1
+    rows = RowBuffers(params.lanes, width, 3 if sink is None and turns == 1 else height + 3)
     work = work_arrays(width, params.states)
     filled = np.zeros(params.lanes, np.int64)
     trellis = np.zeros(params.lanes, np.int64)
@@ -194,26 +201,32 @@ def encode_tile(
     queue = np.empty((params.lanes, 0), np.int64)
     weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
     left = np.zeros(len(derived.labels), np.uint32)
-    histogram = np.zeros((0, 0), np.int64) if counts is None else counts
+    histogram = NO_COUNTS if counts is None else counts
+    prune = np.float32(prune_for_effort(effort))
     for step, source in zip(steps, levels[-2::-1], strict=True):
         scaled = pass_step(params.step, step.level)
-        if density > 0:
-            given = PassInput(samples, energies, source, scaled)
-            fit_pass(step, given, fit, density)
-        pass_weights(fit.activity[step.level], scaled, weights)
-        entry_weights(derived.packed, weights, left)
+        given = PassInput(samples, energies, source, scaled)
         children, spread = planes.take(step.width, step.height)
         before = filled.copy(), trellis.copy()
         lanes = params.lanes if step.rows >= 4 * params.lanes else 1
         queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * -(-step.rows // lanes))
-        any_coded = encode_pass(
-            samples, energies, children, spread, source, step.rows, step.columns,
-            step.width, step.height, step.along_x,
-            fit.luma[step.level], fit.chroma[step.level],
-            weights, left, np.int32(scaled), (1 << 29) // scaled,
-            trellis, np.float32(weight), np.float32(prune_for_effort(effort)), sizes,
-            tuple(derived), *search, work, queue, filled, histogram, *rows.all(),
-        )  # fmt: skip
+        any_coded = False
+        for turn in range(turns):
+            if density > 0:
+                seen = None if turn == 0 else CodedRows(rows, lanes)
+                fit_pass(step, given, fit, density, seen)
+            filled[:], trellis[:] = before
+            pass_weights(fit.activity[step.level], scaled, weights)
+            entry_weights(derived.packed, weights, left)
+            any_coded = encode_pass(
+                samples, energies, children, spread, source, step.rows, step.columns,
+                step.width, step.height, step.along_x,
+                fit.luma[step.level], fit.chroma[step.level],
+                weights, left, np.int32(scaled), (1 << 29) // scaled,
+                trellis, np.float32(weight), prune, sizes,
+                tuple(derived), *search, work, queue, filled,
+                histogram if turn == turns - 1 else NO_COUNTS, *rows.all(),
+            )  # fmt: skip
         if any_coded:
             coded |= 1 << step.level
         else:

@@ -19,7 +19,7 @@ def minmod(a, b):
     return max(min(a, b), int32(0)) + min(max(a, b), int32(0))
 
 
-@jit
+@forced
 def predict_luma_x(p, y, n, t, out):
     """Predict luma differences along x from the parents of rows y-2..y+2."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
@@ -45,7 +45,7 @@ def predict_luma_x(p, y, n, t, out):
         out[x] = int32(s + int32(t8 * int32(minmod(int32(dl - v), int32(v - ur)))))
 
 
-@jit
+@forced
 def predict_luma_y(p, y, n, t, out):
     """Predict luma differences along y; `predict_luma_x` transposed."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
@@ -71,7 +71,7 @@ def predict_luma_y(p, y, n, t, out):
         out[x] = int32(s + int32(t8 * int32(minmod(int32(ur - v), int32(v - dl)))))
 
 
-@jit
+@forced
 def predict_chroma_x(p, y, n, t, out):
     """Predict chroma differences along x from 3 x 5 parents."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
@@ -86,7 +86,7 @@ def predict_chroma_x(p, y, n, t, out):
         out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
 
 
-@jit
+@forced
 def predict_chroma_y(p, y, n, t, out):
     """Predict chroma differences along y; `predict_chroma_x` transposed."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
@@ -101,7 +101,7 @@ def predict_chroma_y(p, y, n, t, out):
         out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
 
 
-@jit
+@forced
 def add_upper_luma(d, r, n, t, out):
     """Add what the differences ``d`` and residuals ``r`` of the row above predict."""
     t9, t10, t11, t12, t13 = int32(t[9]), int32(t[10]), int32(t[11]), int32(t[12]), int32(t[13])
@@ -111,7 +111,7 @@ def add_upper_luma(d, r, n, t, out):
         out[x] = int32(out[x] + int32(s + int32(t13 * r[x])))
 
 
-@jit
+@forced
 def add_upper_chroma(d, r, n, t, out):
     """Chroma counterpart of `add_upper_luma`, straight up only."""
     t4, t5 = int32(t[4]), int32(t[5])
@@ -119,7 +119,7 @@ def add_upper_chroma(d, r, n, t, out):
         out[x] = int32(out[x] + int32(int32(t4 * d[x + 1]) + int32(t5 * r[x + 1])))
 
 
-@jit
+@forced
 def add_gradients_x(p, y, n, w, out):
     """Add the weighted parent gradients of a component to an activity row (pass along x)."""
     w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
@@ -138,7 +138,7 @@ def add_gradients_x(p, y, n, w, out):
         out[x] = int32(out[x] + (s >> 12))
 
 
-@jit
+@forced
 def add_gradients_y(p, y, n, w, out):
     """`add_gradients_x` transposed, for a pass along y."""
     w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
@@ -157,7 +157,7 @@ def add_gradients_y(p, y, n, w, out):
         out[x] = int32(out[x] + (s >> 12))
 
 
-@jit
+@forced
 def start_activity(e, m, above, other, y, n, w, out):
     """Set an activity row from the parents' energies and from magnitudes.
 
@@ -177,7 +177,7 @@ def start_activity(e, m, above, other, y, n, w, out):
         out[x] = s >> 8
 
 
-@jit
+@forced
 def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, base, activity):
     """Compute all of a row that needs finished rows only.
 
@@ -230,14 +230,14 @@ def scale_residual(residual, step):
     return max(min(int32(int32(residual * step) + int32(512)) >> 10, top), int32(-top))
 
 
-@jit
+@forced
 def scale_row(residual, n, step, out):
     """Scale a row of residuals into a bordered row."""
     for x in range(n):
         out[x + 1] = scale_residual(residual[x], step)
 
 
-@jit
+@forced
 def rebuild_x(p, r, left, n, base, d, c, y):
     """Rebuild a row of children from bordered rows ``p`` (parents) and ``r`` (residuals)."""
     top = int32(LIMIT)
@@ -250,7 +250,7 @@ def rebuild_x(p, r, left, n, base, d, c, y):
         c[y, 2 * x + 3] = int16(int32(a - d[x + 1]))
 
 
-@jit
+@forced
 def rebuild_y(p, r, left, n, base, d, c, y):
     """Rebuild two rows of children."""
     top = int32(LIMIT)
@@ -263,21 +263,21 @@ def rebuild_y(p, r, left, n, base, d, c, y):
         c[y + 1, x + 2] = int16(int32(a - d[x + 1]))
 
 
-@jit
+@forced
 def magnitudes_luma(r, n, out):
     """Magnitudes in 1/16 step of a row of luma residuals."""
     for x in range(n):
         out[x + 1] = min(abs(r[x]) >> 2, int32(4095))
 
 
-@jit
+@forced
 def magnitudes_chroma(r1, r2, n, out):
     """Magnitudes in 1/16 step of a row of chroma residuals, both components together."""
     for x in range(n):
         out[x + 1] = min(int32(abs(r1[x]) + abs(r2[x])) >> 2, int32(4095))
 
 
-@jit
+@forced
 def spread_energy(e, m, n, along_x, f, y):
     """Give both children the pair's magnitude plus half of the parent's energy."""
     if along_x:
@@ -292,7 +292,7 @@ def spread_energy(e, m, n, along_x, f, y):
             f[y + 1, x + 2] = v
 
 
-@jit
+@forced
 def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, now, c, row):
     """Rebuild the children of a row from its residuals.
 
@@ -312,7 +312,7 @@ def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, n
         magnitudes_chroma(residual[1], residual[2], n, m[1, now])
 
 
-@jit
+@forced
 def row_energies(e, y, n, along_x, m, now, f, row):
     """Hand the energies of a row down to its children; ``row`` is where the first row goes."""
     for k in range(e.shape[0]):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rnnic.pyramid.decoder import RowBuffers
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.features import gather
 from rnnic.pyramid.fit import TAP_UNIT, WEIGHT_UNIT, Fit
@@ -13,7 +14,7 @@ from rnnic.pyramid.format import Pass
 from rnnic.pyramid.model import ACTIVITY_TERMS, MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
 from rnnic.pyramid.tuning_kernels import coding_cost, expected, quantise_rows
 
-__all__ = ["PassInput", "fit_pass"]
+__all__ = ["CodedRows", "PassInput", "fit_pass"]
 
 STRIP = 24
 SAMPLES = 24576
@@ -35,14 +36,27 @@ class PassInput(NamedTuple):
     scaled: int
 
 
-def fit_pass(step: Pass, given: PassInput, fit: Fit, density: float) -> None:
+class CodedRows(NamedTuple):
+    """Buffers that hold all rows of a pass as it was coded, and how many lanes they are of."""
+
+    rows: RowBuffers
+    lanes: int
+
+
+def fit_pass(
+    step: Pass, given: PassInput, fit: Fit, density: float, coded: CodedRows | None = None
+) -> None:
     """Change a pass's filters and weights in ``fit`` where that pays for sending them.
 
-    ``density`` scales the number of samples looked at.
+    ``density`` scales the number of samples looked at; if the pass was ``coded`` before, they
+    are taken from there.
     """
-    found = _sampled(step, given, fit, density)
-    if found is None:
+    if step.rows * step.columns < LEAST_SAMPLES:
         return
+    wanted = int(SAMPLES * density)
+    found = (
+        _sampled(step, given, fit, wanted) if coded is None else _seen(step, given, coded, wanted)
+    )
     level, pairs = step.level, step.rows * step.columns
     groups = range(len(found["activity"]))
     scales = [_expected(found, k, fit.activity[level, k]) for k in groups]
@@ -76,12 +90,32 @@ def _expected(found: dict[str, Array], group: int, weights: npt.NDArray[Any]) ->
     return out
 
 
-def _sampled(step: Pass, given: PassInput, fit: Fit, density: float) -> dict[str, Array] | None:
-    """Code strips of rows roughly and gather features; None if the pass is too small."""
+def _seen(step: Pass, given: PassInput, coded: CodedRows, wanted: int) -> dict[str, Array]:
+    """Gather features from the lanes of a pass that was coded."""
+    stride = max(step.rows * step.columns // wanted, 1) | 1
+    share, extra = divmod(step.rows, coded.lanes)
+    parts = []
+    for k in range(coded.lanes):
+        first = k * share + min(k, extra)
+        end = first + share + (k < extra)
+        state = given._asdict() | {
+            "differences": coded.rows.differences[k],
+            "residuals": coded.rows.residuals[k],
+            "magnitudes": coded.rows.magnitudes[k],
+        }
+        chosen = np.arange(first * step.columns, end * step.columns, stride)
+        parts.append(gather(step, state, chosen, first))
+    return _joined(parts)
+
+
+def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    """Put samples one after the other."""
+    return {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+
+
+def _sampled(step: Pass, given: PassInput, fit: Fit, wanted: int) -> dict[str, Array]:
+    """Code strips of rows roughly and gather features."""
     rows, columns = step.rows, step.columns
-    wanted = int(SAMPLES * density)
-    if rows * columns < LEAST_SAMPLES:
-        return None
     # Half of a strip's pairs at most are sampled: neighbours tell the same twice.
     strips = max(1, min(rows // STRIP, 2 * wanted // (STRIP * columns) + 1))
     high = min(rows, STRIP)
@@ -106,7 +140,7 @@ def _sampled(step: Pass, given: PassInput, fit: Fit, density: float) -> dict[str
         # The first row of a strip has nothing above.
         begin = (first + (high > 1)) * columns
         parts.append(gather(step, state, np.arange(begin, (first + high) * columns, stride), first))
-    return {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+    return _joined(parts)
 
 
 def _filter(x: Array, y: Array, start: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
