@@ -64,6 +64,11 @@ def pyramid_fixtures() -> Iterator[tuple[str, bytes]]:
                 yield name, rnnic.encode(image, step=step, effort=effort, tile_size=32)
     for name, image in extreme_images(20, 24):
         yield f"pyramid-{name}", rnnic.encode(image, quality=90)
+    for colours in (2, 9, 300):
+        drawn = np.random.default_rng(colours).integers(0, 256, (colours, 3), np.uint8)
+        blocks = np.random.default_rng(1).integers(0, colours, (12, 9))
+        image = drawn[np.repeat(np.repeat(blocks, 4, 0), 6, 1)]
+        yield f"pyramid-drawn-{colours}", rnnic.encode(image, quality=90, tile_size=32)
 
 
 def checksum(pixels: Pixels) -> int:

@@ -10,6 +10,7 @@ import rnnic
 from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
+from rnnic.reduction import block_means
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (5, 7), (32, 32), (33, 65), (70, 33)]
 pytestmark = pytest.mark.slow
@@ -152,3 +153,30 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
         rnnic.encode(photo_like(8, 8), method="pyramid", **options)
     with pytest.raises(rnnic.OptionError):
         rnnic.encode(photo_like(8, 8), method="raster", step=3.0)
+
+
+def test_drawn_tiles_are_coded_without_loss() -> None:
+    image = np.full((70, 90, 3), 250, np.uint8)
+    image[10:30:2, 20:60:3] = (200, 30, 10)
+    for effort in (1, 5):
+        data = check_round_trip(
+            image, with_reference=True, method="pyramid", quality=80, effort=effort, tile_size=32
+        )
+        np.testing.assert_array_equal(rnnic.decode(data), image)
+    half = rnnic.decode(data, reduce=1)
+    assert half.shape == (35, 45, 3)
+    np.testing.assert_array_equal(half, block_means(image, 2))
+    trace = rnnic.encode_image(image, rnnic.EncodeOptions(quality=80)).traces()[0]
+    assert (trace.labels == 4).all()
+
+
+def test_filters_that_feed_back_stay_stable() -> None:
+    # Chroma that fades slowly invites a filter that repeats the row above, and a little more.
+    y, x = np.mgrid[0:256, 0:256]
+    noise = np.random.default_rng(5).normal(0, 25, (256, 256))
+    luma = 128 + noise + 30 * np.sin(x / 3)
+    fade = 1.02 ** (y / 2)
+    image = np.stack([luma + fade, luma, luma - fade], -1).clip(0, 255).astype(np.uint8)
+    sizes = [len(rnnic.encode(image, step=step)) for step in (4.0, 8.0, 16.0, 32.0)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert psnr(rnnic.decode(rnnic.encode(image, step=16.0)), image) > 32

@@ -21,7 +21,7 @@ import numba
 __all__ = ["cache_folder", "forced", "inlined", "jit"]
 
 _KEPT_SECONDS = 60 * 24 * 3600
-_KERNEL_PARTS = ("entropy", "pyramid", "raster", "search")
+_KERNEL_PARTS = ("entropy", "lossless", "pyramid", "raster", "search")
 """Packages that kernels, and what they are compiled with, come from; and none from elsewhere."""
 
 

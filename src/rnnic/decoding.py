@@ -13,6 +13,7 @@ from rnnic.errors import OptionError, TruncatedError
 from rnnic.methods import Method, TileDecoder, method_by_code
 from rnnic.model import Model
 from rnnic.parallel import map_threads, thread_count
+from rnnic.reduction import block_means
 
 __all__ = ["MAX_REDUCE", "decode"]
 
@@ -145,7 +146,7 @@ def decode(
         whole = np.empty((header.height, header.width, header.channels), np.uint8)
         full = _Geometry(header, 0)
         _decode_view(container, full, decode_tile, full.region(None), whole, count)
-        small = _block_means(whole, 1 << reduce)
+        small = block_means(whole, 1 << reduce)
         target[:] = small[view.y : view.y + view.height, view.x : view.x + view.width]
     if out is not None:
         if not out.flags.c_contiguous:
@@ -181,19 +182,6 @@ def _decode_view(
 
     touched = geometry.touched(view)
     map_threads(place, touched, min(threads, len(touched)))
-
-
-def _block_means(pixels: Pixels, size: int) -> Pixels:
-    """Return the means of blocks of size x size pixels, those on the border of what is there."""
-    height, width, channels = pixels.shape
-    out = np.empty((-(-height // size), -(-width // size), channels), np.uint8)
-    starts = np.arange(0, width, size)
-    widths = np.diff(np.append(starts, width))[:, None]
-    for row, y in enumerate(range(0, height, size)):
-        block = pixels[y : y + size].sum(axis=0, dtype=np.int64)
-        area = widths * len(pixels[y : y + size])
-        out[row] = (np.add.reduceat(block, starts, axis=0) + area // 2) // area
-    return out
 
 
 def _check_tile_sizes(container: Container, method: Method) -> None:

@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import LOWER_BOUND
 from rnnic.errors import FormatError, TruncatedError
+from rnnic.lossless import decode_lossless
 from rnnic.pyramid.base import decode_base
 from rnnic.pyramid.decoder_kernels import WORDS_PER_PAIR, decode_passes
 from rnnic.pyramid.fit import read_fit
 from rnnic.pyramid.format import (
+    EXACT,
     MAX_SIDE,
     PyramidParams,
     base_step,
@@ -21,6 +23,7 @@ from rnnic.pyramid.format import (
 )
 from rnnic.pyramid.kernels import extend_borders
 from rnnic.pyramid.model import PASSES, PyramidModel
+from rnnic.reduction import block_means
 
 __all__ = ["Planes", "decode_tile", "table_sizes"]
 
@@ -171,6 +174,8 @@ def decode_tile(
     """
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and 0 <= reduce <= 5):
         raise ValueError("tile size or reduction is out of range")
+    if data[:2] == EXACT.to_bytes(2, "little"):
+        return _decode_exact(data[2:], (height, width, params.channels), reduce, out)
     steps, base_width, base_height = passes(width, height)
     tile = _split(data, params.lanes, WORDS_PER_PAIR * width)
     if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
@@ -221,6 +226,21 @@ def decode_tile(
         and not (np.all(states == LOWER_BOUND) and np.all(positions == tile.ends))
     ):
         raise FormatError("a lane does not end as its encoder left it")
+    return out
+
+
+def _decode_exact(
+    data: bytes, shape: tuple[int, int, int], reduce: int, out: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.uint8]:
+    """Decode a tile that was coded without loss."""
+    pixels = decode_lossless(data, shape, np.uint8).astype(np.uint8, copy=False)
+    if reduce:
+        pixels = block_means(pixels, 1 << reduce)
+    if out is None:
+        return pixels
+    if out.shape != pixels.shape:
+        raise ValueError("out has the wrong shape")
+    out[:] = pixels
     return out
 
 

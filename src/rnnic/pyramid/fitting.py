@@ -51,10 +51,11 @@ def robust_filter(x: Array, y: Array, start: Floats, rounds: int, trust: float) 
         How often to weigh anew.
     trust : float
 
-    The last taps, of residuals, feed back: the sum of their absolute values is held below one,
-    or else residuals could grow from row to row without end.
+    The taps of differences above, and those of residuals, feed back: the sums of their absolute
+    values are held below one, or else either could grow from row to row without end.
     """
-    fed_back = 3 if len(x) == LUMA_TAPS else 2
+    loops = ((9, 12), (12, 15)) if len(x) == LUMA_TAPS else ((4, 5), (5, 7))
+    free = loops[0][0]
     products = np.empty((len(x) + 1, len(x) + 1))
     gram, right = products[:-1, :-1], products[:-1, -1]
     taps = start.copy()
@@ -63,11 +64,12 @@ def robust_filter(x: Array, y: Array, start: Floats, rounds: int, trust: float) 
         prior = np.diag(gram) * trust / x.shape[1] + 1e-4 * np.trace(gram) / len(x) + 1e-6
         a, b = gram + np.diag(prior), right + prior * start
         taps = solve(a, b, len(x))
-        total = np.abs(taps[-fed_back:]).sum()
-        if total > MAX_FEEDBACK:
-            last = taps[-fed_back:] * (MAX_FEEDBACK / total)
-            b -= a[:, -fed_back:] @ last
-            taps = np.concatenate([solve(a, b, len(x) - fed_back), last])
+        totals = [np.abs(taps[first:end]).sum() for first, end in loops]
+        if max(totals) > MAX_FEEDBACK:
+            for (first, end), total in zip(loops, totals, strict=True):
+                taps[first:end] *= min(1.0, MAX_FEEDBACK / max(total, MAX_FEEDBACK))
+            b -= a[:, free:] @ taps[free:]
+            taps[:free] = solve(a, b, free)
     return taps
 
 
@@ -204,8 +206,7 @@ def initial_frequencies(
 
 def real_symbols(orbits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Tell the symbols of a codebook, (entries, 3), that mean something from padding."""
-    real = (orbits > 0).any(axis=1)
-    return np.concatenate([[True], real[1:], [True]])
+    return np.concatenate([[True], orbits[1:].max(axis=1) > 0, [True]])
 
 
 def common_frequencies(p: Floats, floor: float) -> npt.NDArray[np.uint16]:

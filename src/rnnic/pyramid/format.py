@@ -24,6 +24,8 @@ STEP_SCALE = 1024
 MIN_STEP = STEP_SCALE // 4
 MAX_STEP = 128 * STEP_SCALE
 MAX_SIDE = 1 << 13
+EXACT = 1 << 15
+"""In the place of the coded passes of a tile that is coded without loss."""
 ACTIVITY_LEVELS = 4096
 MAX_GRADIENT_WEIGHT = 8191
 COMMON_BITS = 8

@@ -12,9 +12,10 @@ from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, T
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
+from rnnic.pyramid.choice import encode_best
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
-from rnnic.pyramid.format import MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
+from rnnic.pyramid.format import EXACT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
 __all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
@@ -22,6 +23,7 @@ __all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
 SECTION = "PYRA"
 LANES = 4
 _TILE_MULTIPLE = 32
+_EXACT_LABEL = 4
 
 
 @functools.lru_cache(maxsize=4)
@@ -42,7 +44,7 @@ class PyramidMethod(Method):
     code = 1
     section = SECTION
     default_tile_size = 1024
-    labels = ("zero", "luma only", "chroma only", "luma and chroma")
+    labels = ("zero", "luma only", "chroma only", "luma and chroma", "without loss")
     can_reduce = True
     control_range = (MIN_STEP / STEP_SCALE, MAX_STEP / STEP_SCALE)
 
@@ -84,7 +86,7 @@ class PyramidMethod(Method):
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
             window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-            data, rebuilt = encode_tile(pixels[window], params, own, effort)
+            data, rebuilt = encode_best(pixels[window], params, own, effort)
             reconstruction[window] = rebuilt
             done += 1
             if progress is not None:
@@ -96,7 +98,10 @@ class PyramidMethod(Method):
             params.to_bytes(),
             payloads,
             reconstruction,
-            lambda: [_trace(pixels, box, params, own, effort) for box in boxes],
+            lambda: [
+                _trace(pixels, box, params, own, effort, payload)
+                for box, payload in zip(boxes, payloads, strict=True)
+            ],
         )
 
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
@@ -137,7 +142,12 @@ def lane_rows(rows: int, lanes: int) -> list[int]:
 
 
 def _trace(
-    pixels: Pixels, box: TileBox, params: PyramidParams, model: PyramidModel, effort: int
+    pixels: Pixels,
+    box: TileBox,
+    params: PyramidParams,
+    model: PyramidModel,
+    effort: int,
+    payload: bytes,
 ) -> TileTrace:
     """Encode a tile again and look at its finest pass: which components have a residual.
 
@@ -145,6 +155,8 @@ def _trace(
     """
     labels = np.zeros((box.height, box.width), np.uint8)
     entries = np.zeros((box.height, box.width), np.int32)
+    if int.from_bytes(payload[:2], "little") == EXACT:
+        return TileTrace(box.x, box.y, labels + np.uint8(_EXACT_LABEL), entries - 1)
 
     def look(step: Pass, state: dict[str, Any]) -> None:
         if step.level > 0:

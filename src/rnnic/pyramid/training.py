@@ -64,8 +64,8 @@ class TrainingSettings:
     steps: tuple[float, float] = (0.8, 60.0)
     usual_steps: tuple[float, float] = (3.5, 14.0)
     draws: int = 400_000
-    luma_classes: int = 22
-    chroma_classes: int = 9
+    luma_classes: int = 20
+    chroma_classes: int = 11
     scalar_spacing: float = 1.0
     trellis_spacing: float = 0.64
     weight: float = 0.10
@@ -127,12 +127,12 @@ def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
     activity = np.zeros((bands, PASSES, 2, ACTIVITY_TERMS), np.uint16)
     activity[:, :, :, [0, 4]] = 400
     activity[:, :, :, 6:] = 700
-    luma_edges = class_edges(settings.luma_classes, 0.15, 2.4)
+    luma_edges = class_edges(settings.luma_classes, 0.15, 2.25)
     if channels == 1:
         chroma_edges = np.zeros(0, np.uint16)
         reach = (12, 1, 1)
     else:
-        chroma_edges = class_edges(settings.chroma_classes, 0.15, 1.2)
+        chroma_edges = class_edges(settings.chroma_classes, 0.15, 1.5)
         reach = (8, 4, 4)
     grid = np.stack(np.meshgrid(*[np.arange(r) for r in reach], indexing="ij"), -1)
     orbits = grid.reshape(-1, 3)

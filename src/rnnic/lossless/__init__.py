@@ -1,0 +1,182 @@
+"""Lossless coding of drawn content and masks: filtered rows or palette indices, deflated (SPEC.md 6)."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.errors import FormatError, TruncatedError
+from rnnic.lossless.filters import filter_rows, unfilter_rows
+
+__all__ = ["decode_lossless", "encode_lossless", "looks_drawn"]
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+DIRECT, LESS_GREEN, PALETTE = 0, 1, 2
+MAX_COLOURS = 256
+PLAIN, UPPER, ADAPTIVE = 0, 2, -1
+DRAWN_SHARE = 0.35
+
+
+def looks_drawn(pixels: Pixels) -> bool:
+    """Tell whether many pixels equal their left neighbours, as in drawings and hardly in photos."""
+    if pixels.shape[1] < 2:
+        return False
+    same = (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
+    return float(same.mean()) >= DRAWN_SHARE
+
+
+def encode_lossless(pixels: Pixels) -> bytes:
+    """Encode an image in the smallest of several ways.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 array, (height, width, channels)
+
+    Returns
+    -------
+    bytes
+    """
+    best = b""
+    for head, rows, distance in _representations(pixels):
+        for only in (PLAIN, UPPER, ADAPTIVE):
+            filtered = np.empty(rows.shape[0] * (rows.shape[1] + 1), np.uint8)
+            count = filter_rows(rows, distance, only, filtered)
+            data = head + zlib.compress(filtered[:count].tobytes(), 9)
+            if not best or len(data) < len(best):
+                best = data
+    return best
+
+
+def _representations(pixels: Pixels) -> Iterator[tuple[bytes, npt.NDArray[np.uint8], int]]:
+    """Yield ways to write an image as rows of bytes: what comes before, rows, bytes of a pixel."""
+    height, _, channels = pixels.shape
+    found = _palette(pixels)
+    if found is not None:
+        colours, indices = found
+        head = bytes([PALETTE, len(colours) - 1]) + _bytes(colours).tobytes()
+        yield head, _packed(indices, _index_bits(len(colours))), 1
+        return
+    distance = channels * pixels.itemsize
+    yield bytes([DIRECT]), _bytes(pixels).reshape(height, -1), distance
+    if channels >= 3:
+        less = pixels.copy()
+        less[:, :, 0] -= pixels[:, :, 1]
+        less[:, :, 2] -= pixels[:, :, 1]
+        yield bytes([LESS_GREEN]), _bytes(less).reshape(height, -1), distance
+
+
+def _bytes(samples: Pixels) -> npt.NDArray[np.uint8]:
+    """Return samples as bytes, the higher one first."""
+    big = np.ascontiguousarray(samples.astype(samples.dtype.newbyteorder(">")))
+    return big.view(np.uint8)
+
+
+def _palette(pixels: Pixels) -> tuple[Pixels, npt.NDArray[np.uint8]] | None:
+    """Return the colours, rising, and each pixel's number; None if there are too many."""
+    whole = np.zeros(pixels.shape[:2], np.uint64)
+    for c in range(pixels.shape[2]):
+        whole = (whole << np.uint64(8 * pixels.itemsize)) | pixels[:, :, c].astype(np.uint64)
+    distinct, first, indices = np.unique(whole, return_index=True, return_inverse=True)
+    if len(distinct) > MAX_COLOURS:
+        return None
+    colours = pixels.reshape(-1, pixels.shape[2])[first]
+    return colours, indices.reshape(whole.shape).astype(np.uint8)
+
+
+def _index_bits(colours: int) -> int:
+    """Return the bits of an index: 1, 2, 4 or 8."""
+    return next(bits for bits in (1, 2, 4, 8) if colours <= 1 << bits)
+
+
+def _packed(indices: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    """Pack indices, the first one in the highest bits; rows begin with a byte."""
+    share = 8 // bits
+    padded = np.pad(indices, ((0, 0), (0, -indices.shape[1] % share)))
+    out = np.zeros((len(indices), padded.shape[1] // share), np.uint8)
+    for k in range(share):
+        out |= padded[:, k::share] << np.uint8(8 - bits * (k + 1))
+    return out
+
+
+def _unpacked(rows: npt.NDArray[np.uint8], bits: int, width: int) -> npt.NDArray[np.uint8]:
+    """Undo `_packed`."""
+    share = 8 // bits
+    out = np.empty((len(rows), rows.shape[1] * share), np.uint8)
+    for k in range(share):
+        out[:, k::share] = (rows >> np.uint8(8 - bits * (k + 1))) & np.uint8((1 << bits) - 1)
+    return out[:, :width]
+
+
+def decode_lossless(data: bytes, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Pixels:
+    """Decode what `encode_lossless` returned.
+
+    Parameters
+    ----------
+    data : bytes
+    shape : tuple of int
+        Height, width, channels.
+    dtype : numpy.uint8 or numpy.uint16
+
+    Returns
+    -------
+    array of that shape and type
+
+    Raises
+    ------
+    FormatError, TruncatedError
+        If no encoder writes such data. Never more is inflated than the shape needs.
+    """
+    height, width, channels = shape
+    kind: np.dtype[Any] = np.dtype(dtype)
+    pixel = channels * kind.itemsize
+    if not data:
+        raise TruncatedError("lossless pixels are truncated")
+    if data[0] == PALETTE:
+        if len(data) < 2 or len(data) < 2 + (data[1] + 1) * pixel:
+            raise TruncatedError("a palette is truncated")
+        count = data[1] + 1
+        start = 2 + count * pixel
+        colours = _samples(np.frombuffer(data, np.uint8, count * pixel, 2), kind)
+        bits = _index_bits(count)
+        indices = _unpacked(_rows(data[start:], height, -(-width * bits // 8), 1), bits, width)
+        if int(indices.max()) >= count:
+            raise FormatError("a pixel has a colour beyond its palette")
+        table: Pixels = colours.reshape(count, channels)
+        return table[indices]
+    if data[0] not in (DIRECT, LESS_GREEN) or (data[0] == LESS_GREEN and channels < 3):
+        raise FormatError(f"no way {data[0]} of coding lossless pixels")
+    rows = _rows(data[1:], height, width * pixel, pixel)
+    pixels: Pixels = _samples(rows.reshape(-1), kind).reshape(shape)
+    if data[0] == LESS_GREEN:
+        pixels[:, :, 0] += pixels[:, :, 1]
+        pixels[:, :, 2] += pixels[:, :, 1]
+    return pixels
+
+
+def _samples(data: npt.NDArray[np.uint8], kind: np.dtype[Any]) -> Pixels:
+    """Return samples whose higher byte comes first."""
+    samples: Pixels = np.ascontiguousarray(data).view(kind.newbyteorder(">")).astype(kind)
+    return samples
+
+
+def _rows(data: bytes, height: int, size: int, distance: int) -> npt.NDArray[np.uint8]:
+    """Inflate and unfilter rows of ``size`` bytes."""
+    inflater = zlib.decompressobj()
+    most = height * (size + 1)
+    try:
+        raw = inflater.decompress(data, most + 1)
+    except zlib.error as error:
+        raise FormatError("lossless pixels are damaged") from error
+    if not inflater.eof and len(raw) <= most:
+        raise TruncatedError("lossless pixels are truncated")
+    rows = np.empty((height, size), np.uint8)
+    used = unfilter_rows(np.frombuffer(raw, np.uint8), distance, rows)
+    if used == -1:
+        raise TruncatedError("lossless pixels are truncated")
+    if used < 0:
+        raise FormatError("a row has an unknown filter")
+    if used < len(raw) or inflater.unused_data:
+        raise FormatError("lossless pixels go on after their end")
+    return rows
