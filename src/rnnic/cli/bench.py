@@ -3,6 +3,7 @@
 import click
 
 from rnnic.cli.common import compile_notice, model_option, progress_bar, threads_option
+from rnnic.cli.compare import COMMANDS
 
 __all__ = ["bench"]
 
@@ -106,3 +107,7 @@ def speed(
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows]))
     else:
         click.echo("\n".join(benchmark.table(rows)))
+
+
+for _command in COMMANDS:
+    bench.add_command(_command)
