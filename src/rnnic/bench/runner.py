@@ -347,14 +347,14 @@ class Run:
         """Return a point with its times and, in the middle of the ladder, its memory."""
         peaks = None
         if self.settings.memory and middle:
-            peaks = peak_memory(task.codec.name, pixels, task.setting)
+            peaks = peak_memory(task.codec.name, pixels, task.setting, task.data)
         return _replaced(
             task.point,
             encode_seconds=statistics.median(task.encode_seconds),
             decode_seconds=statistics.median(task.decode_seconds),
             rounds=len(task.encode_seconds),
-            encode_peak_mb=peaks[0] if peaks else None,
-            decode_peak_mb=peaks[1] if peaks else None,
+            encode_peak_mb=peaks.encode_mb if peaks else None,
+            decode_peak_mb=peaks.decode_mb if peaks else None,
         )
 
 

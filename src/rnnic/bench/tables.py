@@ -1,12 +1,23 @@
 """Results as tables for the terminal, and the sums they show."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnnic.bench.bdrate import BdRate
 from rnnic.bench.results import Point, Results
 
-__all__ = ["Total", "bd_table", "failures", "goals", "matched_table", "speed_table", "totals"]
+__all__ = [
+    "Total",
+    "base_codec",
+    "bd_table",
+    "failures",
+    "goals",
+    "matched_table",
+    "ratio",
+    "speed_table",
+    "totals",
+]
 
 
 @dataclass(frozen=True)
@@ -84,36 +95,41 @@ def _costs(total: Total | None) -> str:
 _COSTS = f" {'enc MP/s':>9} {'dec MP/s':>9} {'enc MB':>7} {'dec MB':>7}"
 
 
+def base_codec(results: Results, rung: str) -> str | None:
+    """Return the codec that a goal's ratios are to: its reference, or else the one listed last."""
+    done = [name for name in results.codecs if any(p.rung == rung for p in results.of_codec(name))]
+    named = rung.partition(" ")[0]
+    return named if named in done else done[-1] if done else None
+
+
+def ratio(results: Results, rung: str, name: str, base: str | None) -> float | None:
+    """Return a codec's bytes over the base's, on the images that both did; None without any."""
+    sizes = {(p.codec, p.image): p.bytes or 0 for p in results.points.values() if p.rung == rung}
+    shared = [i for i in results.images if sizes.get((name, i)) and sizes.get((base or "", i))]
+    if not shared:
+        return None
+    return sum(sizes[name, i] for i in shared) / sum(sizes[base or "", i] for i in shared)
+
+
 def matched_table(results: Results, rung: str) -> list[str]:
     """Return the table of one goal, the smallest files first.
 
-    A codec's ratio is to the bytes of the reference, or else of the codec listed first, on the images
-    that the codec did.
+    Ratios are to the bytes of `base_codec`, on the images that both codecs did.
     """
-    sums = {total.codec: total for total in totals(results, rung)}
-    by_image = {(p.codec, p.image): p.bytes or 0 for p in results.points.values() if p.rung == rung}
-    named = rung.partition(" ")[0]
-    reference = named if named in sums else next(iter(sums), None)
+    named = rung.partition(" ")[0] in results.codecs
+    base = base_codec(results, rung)
     lines = [
-        f"smallest files at no less than the PSNR of {rung}"
-        if named in results.codecs
-        else f"smallest files of at least {rung}",
+        f"smallest files {'at no less than the PSNR of' if named else 'of at least'} {rung}",
         f"{'codec':<12} {'images':>6} {'bytes':>11} {'ratio':>7} {'dB':>6}{_COSTS}",
     ]
     rows = []
-    for name, total in sums.items():
-        done = [p.image for p in results.of_codec(name) if p.rung == rung]
-        base = sum(by_image.get((reference or "", image), 0) for image in done)
-        ratio = total.bytes / base if base else None
-        rows.append(
-            (
-                ratio if ratio is not None else 1e9,
-                (
-                    f"{name:<12} {total.count:>6} {total.bytes:>11} {_cell(ratio, '7.4f'):>7}"
-                    f" {total.psnr:>6.2f}{_costs(total)}"
-                ),
-            )
+    for total in totals(results, rung):
+        share = ratio(results, rung, total.codec, base)
+        text = (
+            f"{total.codec:<12} {total.count:>6} {total.bytes:>11} {_cell(share, '7.4f'):>7}"
+            f" {total.psnr:>6.2f}{_costs(total)}"
         )
+        rows.append((math.inf if share is None else share, text))
     lines += [row for _, row in sorted(rows)]
     for name in results.codecs:
         short = [

@@ -258,4 +258,29 @@ def export(
         _tell(results, anchor if results.mode == CURVE else None)
 
 
-COMMANDS = (codecs, matched, curve, merge, export)
+@click.command()
+@click.argument("parts", nargs=-1, required=True, metavar="RESULT...", type=click.Path())
+@click.option("-o", "--output", default="report.html", show_default=True, type=click.Path())
+@click.option("--anchor", default="jpeg-420", show_default=True, help="Of the BD-rates.")
+@click.option(
+    "--crops",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Images to show details of; they are read and coded again.",
+)
+@overwrite_option
+def report(parts: Sequence[str], output: str, anchor: str, crops: int, overwrite: bool) -> None:
+    """Make one HTML page of the results of curve, matched, or both; it needs no network."""
+    from rnnic.bench.report import make_report
+    from rnnic.bench.results import Results
+    from rnnic.output import atomic_output, check_output
+
+    check_output(output, overwrite=overwrite)
+    page = make_report([Results.load(part) for part in parts], anchor, crops)
+    with atomic_output(output, overwrite=overwrite) as file:
+        file.write(page.encode())
+
+
+COMMANDS = (codecs, matched, curve, merge, export, report)
