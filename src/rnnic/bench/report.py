@@ -178,7 +178,13 @@ def _bd(
         f"Mean change of the bytes at equal quality against {results.codecs[anchor].label}; less is"
         " better. PCHIP interpolation, image by image, over the quality that both curves cover."
     )
-    return {"measures": measures, "rows": rows, "images": images, "note": note}, None
+    return {
+        "anchor": anchor,
+        "measures": measures,
+        "rows": rows,
+        "images": images,
+        "note": note,
+    }, None
 
 
 def _goal(results: Results, rung: str) -> dict[str, Any]:
@@ -254,7 +260,10 @@ def _pareto(
             if row["means"][0] is not None and speeds.get(row["codec"]):
                 size = 1 + row["means"][0] / 100
                 points.append({"codec": row["codec"], "size": size, "decode": speeds[row["codec"]]})
-        name = "bytes at equal PSNR / bytes of the anchor (smaller ↓)"
+        if speeds.get(bd["anchor"]):
+            points.append({"codec": bd["anchor"], "size": 1.0, "decode": speeds[bd["anchor"]]})
+        label = curve.codecs[bd["anchor"]].label
+        name = f"bytes at equal PSNR / bytes of {label} (smaller ↓)"
         note = f"Bytes from the BD-rate of PSNR, speed over all settings. {_CORNER}"
     if len(points) < 2:
         return None

@@ -39,8 +39,10 @@ class Total:
 
 
 def goals(results: Results) -> list[str]:
-    """Return the goals of matched results in the order they were first met."""
-    return list(dict.fromkeys(point.rung for point in results.points.values()))
+    """Return the goals of matched results: codecs' PSNR by name, then numbers, the highest first."""
+    found = {point.rung for point in results.points.values()}
+    numbers = {rung for rung in found if rung.endswith(" dB")}
+    return sorted(found - numbers) + sorted(numbers, key=lambda rung: -float(rung.split()[0]))
 
 
 def _speed(results: Results, points: Sequence[Point], attribute: str) -> float | None:
@@ -96,10 +98,12 @@ _COSTS = f" {'enc MP/s':>9} {'dec MP/s':>9} {'enc MB':>7} {'dec MB':>7}"
 
 
 def base_codec(results: Results, rung: str) -> str | None:
-    """Return the codec that a goal's ratios are to: its reference, or else the one listed last."""
+    """Return the codec that a goal's ratios are to: its reference, or else JPEG, or the last listed."""
     done = [name for name in results.codecs if any(p.rung == rung for p in results.of_codec(name))]
-    named = rung.partition(" ")[0]
-    return named if named in done else done[-1] if done else None
+    for name in (rung.partition(" ")[0], "jpeg-420"):
+        if name in done:
+            return name
+    return done[-1] if done else None
 
 
 def ratio(results: Results, rung: str, name: str, base: str | None) -> float | None:

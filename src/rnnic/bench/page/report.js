@@ -106,7 +106,7 @@ function frame(box, options) {
     draw(svg, "line", { class: "axis", x1: at, x2: at, y1: inner.top, y2: inner.bottom });
     draw(svg, "text", { x: at, y: inner.bottom + size + 4, "text-anchor": "middle", "font-size": size }, tidy(value));
   }
-  for (const value of ticks(y.low, y.high, y.log, options.small ? 3 : 7)) {
+  for (const value of ticks(y.low, y.high, y.log, options.small ? 5 : 7)) {
     const at = place.y(value);
     draw(svg, "line", { class: "axis", x1: inner.left, x2: inner.right, y1: at, y2: at });
     draw(svg, "text", { x: inner.left - 7, y: at + size / 3, "text-anchor": "end", "font-size": size }, tidy(value));
