@@ -72,7 +72,9 @@ function hint(node, lines) {
 function ticks(low, high, log, count) {
   const found = [];
   if (log) {
-    const wide = Math.log10(high / low) > 2.2;
+    const span = Math.log10(high / low);
+    if (span < 0.9) return ticks(low, high, false, 6);
+    const wide = span > 2.2;
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
       for (const digit of wide ? [1, 3] : [1, 2, 5]) {
         const value = digit * 10 ** power;
@@ -197,15 +199,15 @@ function showMatched(goal) {
   const known = rows.filter((row) => row.ratio !== null);
   const widest = Math.max(...known.map((row) => row.ratio), 0.01);
   $("matched-note").textContent = goal.note;
-  fill($("matched-table"), ["Codec", goal.base ? `Bytes / ${label(goal.base)}` : "", "Ratio", "Bytes", "Mean dB", "Enc MP/s", "Dec MP/s"],
+  fill($("matched-table"), ["Codec", "Ratio", goal.base ? `Bytes / ${label(goal.base)}` : "", "Bytes", "Mean dB", "Enc MP/s", "Dec MP/s"],
     rows.map((row) => {
       const bar = make("div", { class: "track" });
       if (row.ratio !== null) {
         const style = `width:${(100 * row.ratio / widest).toFixed(2)}%;background:${colour(row.codec)}`;
         bar.append(make("div", { class: "fill", style }));
       }
-      return { own: codecs.get(row.codec).own, cells: [named(row.codec), make("td", { class: "bar" }, row.note ? row.note : bar),
-        number(row.ratio, 3), row.bytes === null ? "–" : bytes(row.bytes), number(row.psnr, 2), speed(row.encode), speed(row.decode)] };
+      return { own: codecs.get(row.codec).own, cells: [named(row.codec), number(row.ratio, 3),
+        make("td", { class: "bar" }, row.note ? row.note : bar), row.bytes === null ? "–" : bytes(row.bytes), number(row.psnr, 2), speed(row.encode), speed(row.decode)] };
     }));
   const names = rows.filter((row) => row.bytes !== null).map((row) => row.codec);
   fill($("matched-images"), ["Image", "dB", ...names.map(label)], goal.images.map((image) => {
@@ -236,25 +238,35 @@ function drawPareto() {
   const view = frame(box, {
     width: phone ? 380 : 920, height: phone ? 380 : 460, font: 13, title: "Bytes against decoding speed",
     x: { ...reach(points.map((p) => p.decode), true, 0.45), name: "decoding speed, MP/s, one thread (faster →)" },
-    y: { ...reach(points.map((p) => p.size), false, 0.1), name: pareto.size_name },
+    y: { ...reach(points.map((p) => p.size), true, 0.14), name: pareto.size_name },
   });
   const front = points.filter((p) => !points.some((q) => q !== p && q.decode >= p.decode && q.size <= p.size));
   front.sort((a, b) => a.decode - b.decode);
   const path = front.map((p) => `${view.place.x(p.decode)},${view.place.y(p.size)}`).join(" ");
   draw(view.svg, "polyline", { points: path, fill: "none", "stroke-dasharray": "4 5", style: "stroke:var(--soft)" });
-  const taken = [];
+  const font = phone ? 10.5 : 13;
+  const taken = points.map((p) => [view.place.x(p.decode) - 7, view.place.y(p.size), 14]);
   for (const p of [...points].sort((a, b) => a.size - b.size)) {
     const cx = view.place.x(p.decode), cy = view.place.y(p.size);
     const own = codecs.get(p.codec).own;
-    const dot = draw(view.svg, "circle", { cx, cy, r: own ? 8 : 6, class: "dot", style: `fill:${colour(p.codec)}` });
+    const wide = label(p.codec).length * font * (own ? 0.58 : 0.53);
+    const spots = [];
+    for (const up of [0, 16, -16, 30, -30, 44, -44]) {
+      for (const x of [cx + 12, cx - 12 - wide, cx - wide / 2, cx + 34, cx - 34 - wide]) {
+        if (up || x !== cx - wide / 2) spots.push([x, cy + up]);
+      }
+    }
+    const clear = ([x, y]) => x > view.inner.left && x + wide < view.inner.right + 16 && y < view.inner.bottom && y > view.inner.top &&
+      taken.every((t) => x + wide < t[0] || t[0] + t[2] < x || Math.abs(y - t[1]) > font);
+    const spot = spots.find(clear) || spots[0];
+    taken.push([...spot, wide]);
+    const end = Math.min(Math.max(cx, spot[0]), spot[0] + wide);
+    if (Math.hypot(end - cx, spot[1] - cy) > 22) {
+      draw(view.svg, "line", { x1: cx, y1: cy, x2: end, y2: spot[1] + (spot[1] < cy ? 5 : -7), style: "stroke:var(--soft)", "stroke-width": 0.8 });
+    }
+    const dot = draw(view.svg, "circle", { cx, cy, r: (own ? 8 : 6) * (phone ? 0.75 : 1), class: "dot", style: `fill:${colour(p.codec)}` });
     hint(dot, [label(p.codec), `${p.decode.toFixed(1)} MP/s decoding`, `${pareto.size_name}: ${p.size.toFixed(3)}`]);
-    const wide = label(p.codec).length * 6.9;
-    const right = cx + 12 + wide < view.inner.right + 16;
-    const places = [[right ? cx + 12 : cx - 12 - wide, cy], [cx - wide / 2, cy - 20], [cx - wide / 2, cy + 20], [right ? cx + 12 : cx - 12 - wide, cy + 14]];
-    const clear = ([x, y]) => taken.every((t) => x + wide < t[0] || t[0] + t[2] < x || Math.abs(y - t[1]) > 13);
-    const spot = places.find(clear) || places[0];
-    taken.push([...spot, wide], [cx - 7, cy, 14]);
-    draw(view.svg, "text", { x: spot[0], y: spot[1] + 4, "font-size": 13, class: "name", "font-weight": own ? 700 : 400 }, label(p.codec));
+    draw(view.svg, "text", { x: spot[0], y: spot[1] + font / 3, "font-size": font, class: "name", "font-weight": own ? 700 : 400 }, label(p.codec));
   }
 }
 
