@@ -1,11 +1,11 @@
 """Details of images, as they come out of each codec, for the report."""
 
 import base64
-import hashlib
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from PIL import Image
 from rnnic.bench.codecs import registry
 from rnnic.bench.measures import luma
 from rnnic.bench.results import MATCHED, ImageInfo, Point, Results
+from rnnic.bench.runner import image_id, usable_pixels
 from rnnic.errors import RnnicError
-from rnnic.files import load_image
 
 __all__ = ["Crops", "crops_of"]
 
@@ -54,11 +54,11 @@ def crops_of(parts: Sequence[Results], count: int) -> Crops:
             break
         points = _chosen(results, image)
         try:
-            pixels = load_image(image.path).pixels
+            pixels = usable_pixels(Path(image.path))
         except (RnnicError, OSError) as error:
             found.failures.append(f"no detail of {image.name}: {error}")
             continue
-        if _id_of(pixels) != image.id:
+        if image_id(pixels) != image.id:
             found.failures.append(
                 f"no detail of {image.name}: {image.path} holds another image now"
             )
@@ -66,11 +66,6 @@ def crops_of(parts: Sequence[Results], count: int) -> Crops:
         if points:
             found.images.append(_crop(pixels, image, points, found.failures))
     return found
-
-
-def _id_of(pixels: Pixels) -> str:
-    digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _chosen(results: Results, image: ImageInfo) -> list[Point]:

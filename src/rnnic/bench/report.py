@@ -163,7 +163,11 @@ def _bd(
     if not any(rate.mean is not None for rate in rates):
         return None, f"BD-rates: no curve overlaps that of {anchor} in four points"
     rows: list[dict[str, Any]] = [
-        {"codec": name, "means": [found[name, measure].mean for measure in measures]}
+        {
+            "codec": name,
+            "means": [found[name, measure].mean for measure in measures],
+            "overlap": found[name, measures[0]].overlap,
+        }
         for name in names
     ]
     rows.sort(key=lambda row: (row["means"][0] is None, row["means"][0] or 0.0))
@@ -176,7 +180,8 @@ def _bd(
     ]
     note = (
         f"Mean change of the bytes at equal quality against {results.codecs[anchor].label}; less is"
-        " better. PCHIP interpolation, image by image, over the quality that both curves cover."
+        " better. PCHIP interpolation, image by image, over the quality that both curves cover;"
+        " where the overlaps differ much, so do the ranges that the rates are of."
     )
     return {
         "anchor": anchor,

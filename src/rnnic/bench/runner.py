@@ -22,7 +22,17 @@ from rnnic.errors import OptionError, RnnicError
 from rnnic.files import load_image
 from rnnic.metrics import psnr
 
-__all__ = ["Curve", "Goal", "Matched", "Run", "Settings", "find_images", "parse_goal"]
+__all__ = [
+    "Curve",
+    "Goal",
+    "Matched",
+    "Run",
+    "Settings",
+    "find_images",
+    "image_id",
+    "parse_goal",
+    "usable_pixels",
+]
 
 Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[float, str], None]
@@ -219,7 +229,7 @@ class Run:
         done = 0
         for path in paths:
             try:
-                pixels = _usable(path)
+                pixels = usable_pixels(path)
             except (RnnicError, OSError, MemoryError) as error:
                 self.results.skipped[str(path)] = str(error)
                 total -= steps * len(self.codecs)
@@ -362,7 +372,7 @@ def _replaced(point: Point, **changes: object) -> Point:
     return Point(**(asdict(point) | changes))
 
 
-def _usable(path: Path) -> Pixels:
+def usable_pixels(path: Path) -> Pixels:
     """Return the pixels of an image that all codecs can be compared on.
 
     Raises
@@ -381,10 +391,15 @@ def _usable(path: Path) -> Pixels:
 
 
 def _describe(path: Path, pixels: Pixels) -> ImageInfo:
-    digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    return ImageInfo(path.name, str(path), digest.hexdigest()[:16], width, height, channels)
+    return ImageInfo(path.name, str(path), image_id(pixels), width, height, channels)
+
+
+def image_id(pixels: Pixels) -> str:
+    """Return sixteen digits that stand for an image's pixels."""
+    digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def parse_goal(text: str) -> Goal:

@@ -150,10 +150,17 @@ def bd_table(results: Results, rates: Sequence[BdRate], anchor: str) -> list[str
     found = {(rate.codec, rate.measure): rate for rate in rates}
     names = list(dict.fromkeys(rate.codec for rate in rates))
     heading = "".join(f" {measure:>12}" for measure in measures)
-    lines = [f"BD-rate against {anchor}, %, mean of the images", f"{'codec':<12}{heading}"]
+    lines = [
+        f"BD-rate against {anchor}, %, mean of the images;"
+        f" overlap: share of the anchor's range of {measures[0]} that both cover"
+        if measures
+        else f"no codec beside {anchor}",
+        f"{'codec':<12}{heading} {'overlap':>8}",
+    ]
     lines += [
         f"{name:<12}"
         + "".join(f" {_cell(found[name, measure].mean, '+12.1f'):>12}" for measure in measures)
+        + f" {_cell(found[name, measures[0]].overlap, '8.0%'):>8}"
         for name in names
     ]
     lines += ["", f"BD-rate of {measures[0]} by image, %" if measures else ""]

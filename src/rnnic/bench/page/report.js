@@ -281,8 +281,8 @@ if (data.pareto) {
 if (data.bd) {
   $("bd").hidden = false;
   $("bd-note").textContent = data.bd.note;
-  fill($("bd-table"), ["Codec", ...data.bd.measures.map((one) => `${one}, %`)], data.bd.rows.map((row) =>
-    ({ own: codecs.get(row.codec).own, cells: [named(row.codec), ...row.means.map(signed)] })));
+  fill($("bd-table"), ["Codec", ...data.bd.measures.map((one) => `${one}, %`), "Overlap, %"], data.bd.rows.map((row) =>
+    ({ own: codecs.get(row.codec).own, cells: [named(row.codec), ...row.means.map(signed), number(row.overlap === null ? null : 100 * row.overlap, 0)] })));
   fill($("bd-images"), ["Image", ...data.bd.rows.map((row) => label(row.codec))], data.bd.images.map((image) =>
     ({ cells: [image.name, ...image.values.map(signed)] })));
 }
