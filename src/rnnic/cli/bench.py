@@ -3,7 +3,7 @@
 import click
 
 from rnnic.cli.common import compile_notice, model_option, progress_bar, threads_option
-from rnnic.cli.compare import COMMANDS
+from rnnic.cli.compare import COMMANDS, LineProgress
 
 __all__ = ["bench"]
 
@@ -84,9 +84,9 @@ def kodak(
     click.echo("\n".join(result.lines()))
     found = []
     with progress_bar() as progress:
+        tell = progress or LineProgress().tell
         for index, (path, row) in enumerate(zip(images, rows, strict=True)):
-            if progress is not None and others:
-                progress(index / len(images), f"{path.name}, other codecs")
+            tell(index / len(images), f"{path.name}, other codecs")
             found += benchmark.compare_peers(path, others, row.jpeg_psnr)
     if found:
         click.echo("\n" + "\n".join(benchmark.peers_table(found, rows)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnic.bench.results import Results
     from rnnic.bench.runner import Curve, Matched
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "LineProgress"]
 
 _LINE_SECONDS = 20
 
@@ -135,7 +135,7 @@ def _measured(
     results = _begun(plan.mode, output, options["resume"], options["overwrite"])
     run = runner.Run(plan, chosen, settings, results)
     with compile_notice(), progress_bar() as bar:
-        told = bar or _Lines().tell
+        told = bar or LineProgress().tell
         for _ in run.images(paths, told, lambda: results.save(output)):
             pass
     results.save(output)
@@ -145,7 +145,7 @@ def _measured(
     return results
 
 
-class _Lines:
+class LineProgress:
     """Progress where there is no terminal: a line now and then."""
 
     def __init__(self) -> None:
