@@ -1,5 +1,6 @@
 """Encoding images: options in, a file out."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ PathLike = str | os.PathLike[str]
 
 _PSNR_TOLERANCE = 0.02
 _SIZE_TOLERANCE = 0.015
-_RESOLUTION = 1 / 64
+_NARROW = 0.64
+"""Bracket that ends a search, for a control of 1, in the method's finest differences."""
+_LEAST_EFFORT_TO_SCOUT = 3
+_SCOUT_EFFORT = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,34 +187,41 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         If no control does; the message names what can be reached.
     """
     psnr_goal, size_goal = encoder.options.target_psnr, encoder.options.target_bytes
-    span = encoder.method.control_range
     trials = 0
-
-    def attempt(control: float) -> Encoded:
-        nonlocal trials
-        trials += 1
-        return encoder.run(control, progress, f"trial {trials}")
-
-    if psnr_goal is not None:
-        goal = psnr_goal
-        search = Search(span, _RESOLUTION, _PSNR_TOLERANCE, finer_is_more=True)
-        found = search.run(
-            attempt,
-            lambda e: psnr(e.reconstruction.reshape(encoder.pixels.shape), encoder.pixels) - goal,
-        )
-        if found.result is None:
-            raise OptionError(f"no setting gives {goal} dB; the most is {goal + found.reached:.2f}")
-        return found.result
-    assert size_goal is not None
-    limit = size_goal
-    search = Search(span, _RESOLUTION, _SIZE_TOLERANCE, finer_is_more=False)
     sizes: list[int] = []
 
-    def excess(e: Encoded) -> float:
-        sizes.append(len(e.data))
-        return 1 - len(e.data) / limit
+    def attempt(by: _Encoder, control: float) -> Encoded:
+        nonlocal trials
+        trials += 1
+        return by.run(control, progress, f"trial {trials}")
 
-    found = search.run(attempt, excess)
-    if found.result is None:
-        raise OptionError(f"no setting gives {limit} bytes; the smallest file has {min(sizes)}")
-    return found.result
+    def excess(e: Encoded) -> float:
+        if psnr_goal is not None:
+            return psnr(e.reconstruction.reshape(encoder.pixels.shape), encoder.pixels) - psnr_goal
+        assert size_goal is not None
+        sizes.append(len(e.data))
+        return 1 - len(e.data) / size_goal
+
+    search = Search(
+        encoder.method.control_range,
+        encoder.method.control_resolution,
+        _SIZE_TOLERANCE if psnr_goal is None else _PSNR_TOLERANCE,
+        finer_is_more=psnr_goal is not None,
+        narrow=_NARROW * encoder.method.control_resolution,
+    )
+    hint = None
+    if encoder.method.has_effort and encoder.options.effort >= _LEAST_EFFORT_TO_SCOUT:
+        # The lowest effort is several times faster and tells where to look.
+        scout = dataclasses.replace(
+            encoder, options=dataclasses.replace(encoder.options, effort=_SCOUT_EFFORT)
+        )
+        rough = dataclasses.replace(search, tolerance=20 * search.tolerance, narrow=0.05)
+        hint = rough.run(lambda control: attempt(scout, control), excess).hint
+        sizes.clear()
+    found = search.run(lambda control: attempt(encoder, control), excess, hint)
+    if found.result is not None:
+        return found.result
+    if psnr_goal is not None:
+        most = psnr_goal + found.reached
+        raise OptionError(f"no setting gives {psnr_goal} dB; the most is {most:.2f}")
+    raise OptionError(f"no setting gives {size_goal} bytes; the smallest file has {min(sizes)}")

@@ -79,8 +79,12 @@ class Method(ABC):
     """What the labels of a `TileTrace` mean."""
     can_reduce: ClassVar[bool]
     """Whether a tile can be decoded at a fraction of its size for a fraction of the time."""
+    has_effort: ClassVar[bool]
+    """Whether the option ``effort`` means anything."""
     control_range: ClassVar[tuple[float, float]]
     """Finest and coarsest value of the one number that sets the quality."""
+    control_resolution: ClassVar[float]
+    """Values of it closer than this are as good as the same."""
 
     @abstractmethod
     def control(self, options: EncodeOptions) -> float:

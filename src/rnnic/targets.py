@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Found", "Search"]
+__all__ = ["Found", "Hint", "Search"]
 
 Result = TypeVar("Result")
 _MAX_TRIALS = 16
@@ -23,11 +23,19 @@ class Found(Generic[Result]):
     """The outcome of a search.
 
     ``result`` is the best one that meets the target, None where none was found; ``reached`` is then
-    the greatest excess seen, below 0.
+    the greatest excess seen, below 0. ``hint`` starts another search for the same target.
     """
 
     result: Result | None
     reached: float
+    hint: "Hint | None" = None
+
+
+class Hint(NamedTuple):
+    """Where a search may start, and how the excess changes there with the control's logarithm."""
+
+    control: float
+    slope: float
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ class Search:
     narrow: float = 0.01
 
     def run(
-        self, encode: Callable[[float], Result], excess: Callable[[Result], float]
+        self,
+        encode: Callable[[float], Result],
+        excess: Callable[[Result], float],
+        hint: Hint | None = None,
     ) -> Found[Result]:
         """Search.
 
@@ -69,11 +80,14 @@ class Search:
             Makes a result of a control.
         excess : callable
             How far a result goes beyond the target; it meets it from 0 on.
+        hint : Hint, optional
+            What a search with a cheaper encoder found.
         """
         good: _Trial | None = None
         bad: _Trial | None = None
         best: Result | None = None
-        place: float | None = self._place(min(max(_FIRST, self.span[0]), self.span[1]))
+        first = _FIRST if hint is None else hint.control
+        place: float | None = self._place(min(max(first, self.span[0]), self.span[1]))
         before = math.inf
         for _ in range(_MAX_TRIALS):
             if place is None:
@@ -87,9 +101,32 @@ class Search:
             else:
                 bad = trial
             width = abs(good.place - bad.place) if good and bad else math.inf
-            place = self._next(good, bad, halve=width > before / 2)
+            if hint is not None and not (good and bad):
+                place = self._hinted(trial, hint.slope)
+            else:
+                place = self._next(good, bad, halve=width > before / 2)
             before = width
-        return Found(best, good.excess if good else bad.excess if bad else -math.inf)
+        reached = good.excess if good else bad.excess if bad else -math.inf
+        return Found(best, reached, self._hint(good, bad))
+
+    def _hint(self, good: _Trial | None, bad: _Trial | None) -> Hint | None:
+        """Return where the target is between the last trials, None where that is not known."""
+        if not (good and bad and math.isfinite(good.excess) and good.place != bad.place):
+            return None
+        slope = (good.excess - bad.excess) / (good.place - bad.place)
+        return Hint(self._control(good.place - good.excess / slope), slope)
+
+    def _hinted(self, trial: _Trial, slope: float) -> float | None:
+        """Return the place where the target is by a known slope, None at the end of the span."""
+        if not math.isfinite(trial.excess):
+            return self._next(trial, None, halve=False)
+        move = (self.tolerance / 2 - trial.excess) / slope
+        place = trial.place + min(max(move, -_STEP), _STEP)
+        place = min(max(place, self._place(self.span[0])), self._place(self.span[1]))
+        if abs(self._control(place) - self._control(trial.place)) < self.resolution:
+            ends = trial if trial.excess >= 0 else None
+            return self._next(ends, None if ends else trial, halve=False)
+        return place
 
     def _place(self, control: float) -> float:
         return math.log(control + self.resolution)

@@ -55,7 +55,7 @@ def states_for_effort(effort: int) -> int:
 
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
-    return 0.4 if effort <= 4 else (0.6 if effort <= 6 else 1.5)
+    return 0.4 if effort <= 5 else (0.6 if effort <= 7 else 1.5)
 
 
 def fit_density(effort: int) -> float:

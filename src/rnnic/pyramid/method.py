@@ -46,6 +46,8 @@ class PyramidMethod(Method):
     default_tile_size = 1024
     labels = ("zero", "luma only", "chroma only", "luma and chroma", "without loss")
     can_reduce = True
+    control_resolution = 2 / STEP_SCALE
+    has_effort = True
     control_range = (MIN_STEP / STEP_SCALE, MAX_STEP / STEP_SCALE)
 
     def control(self, options: EncodeOptions) -> float:

@@ -37,6 +37,8 @@ class RasterMethod(Method):
     default_tile_size = 512
     labels = ("string of 4", "string of 2", "small palette", "large palette", "literal")
     can_reduce = False
+    control_resolution = 1 / 64
+    has_effort = False
     control_range = (0.0, MAX_ERROR_THRESHOLD)
 
     def control(self, options: EncodeOptions) -> float:
