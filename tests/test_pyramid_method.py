@@ -180,3 +180,9 @@ def test_filters_that_feed_back_stay_stable() -> None:
     sizes = [len(rnnic.encode(image, step=step)) for step in (4.0, 8.0, 16.0, 32.0)]
     assert sizes == sorted(sizes, reverse=True)
     assert psnr(rnnic.decode(rnnic.encode(image, step=16.0)), image) > 32
+
+
+@pytest.mark.parametrize("step", [20.0, 45.0, 75.4611, 100.0, 128.0])
+@pytest.mark.parametrize("effort", [1, 5, 9])
+def test_passes_without_residuals(step: float, effort: int) -> None:
+    check_round_trip(photo_like(96, 128), with_reference=True, step=step, effort=effort)

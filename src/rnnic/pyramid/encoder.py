@@ -29,7 +29,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
-from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
     CandidateGrid,
@@ -211,8 +211,12 @@ def encode_tile(
         lanes = params.lanes if step.rows >= 4 * params.lanes else 1
         queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * -(-step.rows // lanes))
         any_coded = False
-        for turn in range(turns):
-            if density > 0:
+        for turn in range(turns + 1):
+            if turn == turns:
+                # A pass without residuals has no filters of its own: it is coded without them.
+                if any_coded or not forget(fit, step.level, tables, band):
+                    break
+            elif density > 0:
                 seen = None if turn == 0 else CodedRows(rows, lanes)
                 fit_pass(step, given, fit, density, seen)
             filled[:], trellis[:] = before
@@ -225,7 +229,7 @@ def encode_tile(
                 weights, left, np.int32(scaled), (1 << 29) // scaled,
                 trellis, np.float32(weight), prune, sizes,
                 tuple(derived), *search, work, queue, filled,
-                histogram if turn == turns - 1 else NO_COUNTS, *rows.all(),
+                histogram if turn >= turns - 1 else NO_COUNTS, *rows.all(),
             )  # fmt: skip
         if any_coded:
             coded |= 1 << step.level
@@ -252,6 +256,16 @@ def start_fit(pixels: npt.NDArray[np.uint8], params: PyramidParams, model: Pyram
     if params.channels == 3:
         colour = choose_colour(pixels, params.step)
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
+
+
+def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:
+    """Give a level the model's filters and weights again; tells whether it had others."""
+    changed = False
+    shared = (tables.luma_taps, tables.chroma_taps, tables.activity)
+    for own, model in zip((fit.luma, fit.chroma, fit.activity), shared, strict=True):
+        changed = changed or bool((own[level] != model[band, level]).any())
+        own[level] = model[band, level]
+    return changed
 
 
 def _varint(value: int) -> bytes:
