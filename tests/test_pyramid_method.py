@@ -186,3 +186,10 @@ def test_filters_that_feed_back_stay_stable() -> None:
 @pytest.mark.parametrize("effort", [1, 5, 9])
 def test_passes_without_residuals(step: float, effort: int) -> None:
     check_round_trip(photo_like(96, 128), with_reference=True, step=step, effort=effort)
+
+
+def test_a_gradient_without_any_residual() -> None:
+    height, width = 600, 900
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
+    check_round_trip(np.stack(planes, -1).astype(np.uint8), step=128.0)

@@ -129,11 +129,10 @@ def _split(data: bytes, lanes: int, padding: int) -> _Tile:
     words = np.zeros(sum(counts) + padding, np.uint16)
     words[: sum(counts)] = np.frombuffer(data, "<u2", sum(counts), at + base_size)
     if not coded:
-        # No residuals at all: one idle lane keeps the passes uniform.
-        words = np.concatenate(
-            [np.array([LOWER_BOUND >> 16, LOWER_BOUND & 0xFFFF], np.uint16), words]
-        )
-        counts = [2]
+        # No residuals at all: idle lanes, since rows above end where a lane begins all the same.
+        idle = np.array([LOWER_BOUND >> 16, LOWER_BOUND & 0xFFFF], np.uint16)
+        words = np.concatenate([np.tile(idle, lanes), words])
+        counts = [2] * lanes
     ends = np.cumsum(np.array(counts, np.uint64), dtype=np.uint64)
     starts = ends - np.array(counts, np.uint64)
     return _Tile(coded, data[at : at + base_size], words, starts, ends)
