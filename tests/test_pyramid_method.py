@@ -192,4 +192,4 @@ def test_a_gradient_without_any_residual() -> None:
     height, width = 600, 900
     y, x = np.mgrid[0:height, 0:width]
     planes = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
-    check_round_trip(np.stack(planes, -1).astype(np.uint8), step=128.0)
+    check_round_trip(np.stack(planes, -1).astype(np.uint8), with_reference=False, step=128.0)
