@@ -59,23 +59,6 @@ def test_what_was_encoded_before_does_not_matter() -> None:
     assert [rnnic.encode(image, method="pyramid") for image in reversed(images)] == first[::-1]
 
 
-@pytest.mark.parametrize("goal", [30.0, 38.0, 45.0])
-def test_target_psnr(goal: float) -> None:
-    image = photo_like(96, 128)
-    found = psnr(rnnic.decode(rnnic.encode(image, method="pyramid", target_psnr=goal)), image)
-    # Tiny images go in steps.
-    assert goal <= found < goal + 0.3
-
-
-def test_target_bytes() -> None:
-    image = photo_like(96, 128)
-    for goal in (3000, 9000):
-        size = len(rnnic.encode(image, method="pyramid", target_bytes=goal))
-        assert 0.96 * goal < size <= goal
-    with pytest.raises(rnnic.OptionError, match="smallest file"):
-        rnnic.encode(image, method="pyramid", target_bytes=100)
-
-
 @pytest.mark.parametrize("shape", [(96, 128, 3), (70, 90, 3), (45, 33)])
 def test_reduced_size_is_the_mean_of_blocks(shape: tuple[int, ...]) -> None:
     height, width = shape[:2]

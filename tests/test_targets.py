@@ -44,3 +44,46 @@ def test_steps_end_the_search() -> None:
     found = Search((0.0, 442.0), 1 / 64, 0.01, finer_is_more=True).run(stairs, lambda v: v + 2.5)
     assert found.result == -2.0
     assert found.reached == 0.5
+
+
+def test_a_good_start_takes_two_trials() -> None:
+    tried: list[float] = []
+
+    def encode(control: float) -> float:
+        tried.append(control)
+        return 58 - 6 * math.log(control)
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=9.0, slope=-6.02)
+    found = search.run(encode, lambda quality: quality - 44.0)
+    assert found.result is not None
+    assert 44 <= found.result <= 44.02
+    assert tried[0] == pytest.approx(9.0)
+    assert len(tried) == 2
+
+
+def test_what_refines_may_end_the_search() -> None:
+    def refine(result: float, excess: float) -> float:
+        return result - excess + 0.01 if abs(excess) < 0.2 else result
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=10.0, slope=-6.0)
+    for offset in (-0.1, 0.1):
+        tried: list[float] = []
+
+        def encode(control: float, tried: list[float] = tried) -> float:
+            tried.append(control)
+            return control
+
+        goal = 10.0 - offset
+        found = search.run(encode, lambda v, goal=goal: v - goal, refine)  # type: ignore[misc]
+        assert found.result == pytest.approx(goal + 0.01)
+        assert len(tried) == 1
+
+
+def test_the_end_of_the_span_is_told() -> None:
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=4.0, slope=-6.0)
+    found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 10)
+    assert found.at_end
+    assert found.result == pytest.approx(60 - 6 * math.log(128))
+    found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 90)
+    assert found.result is None
+    assert found.reached == pytest.approx(60 - 6 * math.log(0.25) - 90)

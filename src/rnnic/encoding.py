@@ -1,19 +1,20 @@
 """Encoding images: options in, a file out."""
 
-import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
 from rnnic.container import Header, serialize
 from rnnic.errors import OptionError, UnsupportedImageError
 from rnnic.metadata import Metadata
-from rnnic.methods import EncodedTiles, Method, TileTrace, method_by_name
-from rnnic.metrics import psnr
+from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
 from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
 from rnnic.targets import Search
@@ -24,12 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
-_PSNR_TOLERANCE = 0.02
-_SIZE_TOLERANCE = 0.015
-_NARROW = 0.64
-"""Bracket that ends a search, for a control of 1, in the method's finest differences."""
-_LEAST_EFFORT_TO_SCOUT = 3
-_SCOUT_EFFORT = 1
+_NARROW = 3e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +43,21 @@ class Encoded:
     data: bytes
     reconstruction: Pixels
     _tiles: EncodedTiles
+    _wrap: Callable[[EncodedTiles], "Encoded"]
+
+    @property
+    def touch(self) -> Touch | None:
+        """What codes parts anew, where it is known."""
+        return self._tiles.touch
+
+    def touched(self, part: int, bias: float) -> "Encoded":
+        """Code a part anew, see `rnnic.methods.Touch`; this file is not changed."""
+        assert self._tiles.touch is not None
+        return self._wrap(self._tiles.touch.code(part, bias))
+
+    def without_encoder(self) -> "Encoded":
+        """Return the same without what `touched` needs, which is a lot of memory."""
+        return replace(self, _tiles=replace(self._tiles, touch=None))
 
     def traces(self) -> list[TileTrace]:
         """Return, tile by tile, which code stands for which pixel."""
@@ -170,12 +181,15 @@ class _Encoder:
         boxes = [header.tile_box(index) for index in range(header.tile_count)]
         told = None if progress is None else lambda done: progress(done, what)
         tiles = self.method.encode(self.pixels, boxes, control, self.model, self.options, told)
-        header = Header(
-            self.method.code, channels, 8, width, height, tile_size, model_id, tiles.parameters
-        )
+        return self._wrap(replace(header, parameters=tiles.parameters), tiles)
+
+    def _wrap(self, header: Header, tiles: EncodedTiles) -> Encoded:
+        """Make a file of tiles."""
         data = serialize(header, tiles.payloads, self.metadata)
         shape = self.pixels.shape[: self.dimensions]
-        return Encoded(data, tiles.reconstruction.reshape(shape), tiles)
+        return Encoded(
+            data, tiles.reconstruction.reshape(shape), tiles, partial(self._wrap, header)
+        )
 
 
 def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
@@ -186,42 +200,47 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     OptionError
         If no control does; the message names what can be reached.
     """
-    psnr_goal, size_goal = encoder.options.target_psnr, encoder.options.target_bytes
+    options, method = encoder.options, encoder.method
+    goal: Goal
+    if options.target_psnr is not None:
+        goal = PsnrGoal(options.target_psnr)
+    else:
+        assert options.target_bytes is not None
+        goal = SizeGoal(options.target_bytes)
     trials = 0
-    sizes: list[int] = []
 
-    def attempt(by: _Encoder, control: float) -> Encoded:
+    def attempt(control: float) -> Encoded:
         nonlocal trials
         trials += 1
-        return by.run(control, progress, f"trial {trials}")
+        return encoder.run(control, progress, f"trial {trials}")
 
-    def excess(e: Encoded) -> float:
-        if psnr_goal is not None:
-            return psnr(e.reconstruction.reshape(encoder.pixels.shape), encoder.pixels) - psnr_goal
-        assert size_goal is not None
-        sizes.append(len(e.data))
-        return 1 - len(e.data) / size_goal
+    def excess(made: Encoded) -> float:
+        return goal.excess(made, encoder.pixels)
 
-    search = Search(
-        encoder.method.control_range,
-        encoder.method.control_resolution,
-        _SIZE_TOLERANCE if psnr_goal is None else _PSNR_TOLERANCE,
-        finer_is_more=psnr_goal is not None,
-        narrow=_NARROW * encoder.method.control_resolution,
-    )
-    hint = None
-    if encoder.method.has_effort and encoder.options.effort >= _LEAST_EFFORT_TO_SCOUT:
-        # The lowest effort is several times faster and tells where to look.
-        scout = dataclasses.replace(
-            encoder, options=dataclasses.replace(encoder.options, effort=_SCOUT_EFFORT)
+    span, resolution = method.control_range, method.control_resolution
+    search = Search(span, resolution, goal.tolerance, goal.finer_is_more)
+    if not method.has_effort:
+        found = search.run(attempt, excess)
+    else:
+
+        def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
+            lighter = replace(encoder, pixels=pixels, options=replace(options, effort=effort))
+            return lighter.run(control, progress, "aiming")
+
+        aim = aim_at(goal, encoder.pixels, options.effort, span, rough)
+        search = replace(search, narrow=_NARROW, first=aim.first, slope=aim.slope)
+        found = search.run(
+            attempt, excess, lambda made, over: refine(goal, aim, made, encoder.pixels, over)
         )
-        rough = dataclasses.replace(search, tolerance=20 * search.tolerance, narrow=0.05)
-        hint = rough.run(lambda control: attempt(scout, control), excess).hint
-        sizes.clear()
-    found = search.run(lambda control: attempt(encoder, control), excess, hint)
-    if found.result is not None:
-        return found.result
-    if psnr_goal is not None:
-        most = psnr_goal + found.reached
-        raise OptionError(f"no setting gives {psnr_goal} dB; the most is {most:.2f}")
-    raise OptionError(f"no setting gives {size_goal} bytes; the smallest file has {min(sizes)}")
+    made = found.result
+    lossless = made is not None and np.array_equal(
+        made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
+    )
+    if made is None or (found.at_end and method.has_effort and not lossless):
+        ends = [encoder.run(control, progress, "looking for the range") for control in span]
+        low, high = sorted(map(goal.measure, ends, repeat(encoder.pixels)))
+        raise OptionError(
+            f"target {goal.name(goal.target)} is out of reach: this image can have"
+            f" {goal.name(low)} to {goal.name(high)} at these settings"
+        )
+    return made.without_encoder()

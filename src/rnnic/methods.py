@@ -24,6 +24,7 @@ __all__ = [
     "Method",
     "TileDecoder",
     "TileTrace",
+    "Touch",
     "method_by_code",
     "method_by_name",
 ]
@@ -65,6 +66,29 @@ class EncodedTiles:
     payloads: Sequence[bytes]
     reconstruction: Pixels
     trace: Callable[[], list[TileTrace]]
+    touch: "Touch | None" = None
+    """Codes parts anew, where the options have a target and the method can."""
+
+
+class Touch(ABC):
+    """Codes one part of an image after the other anew, with another weight of bits.
+
+    The image gets a little smaller or better so, at the same control.
+    """
+
+    parts: int
+    """Number of parts; each is spread over the image."""
+    strength: float
+    """How much coding a whole image anew changes it, as multiple of what its finest pass does."""
+    costly: bool
+    """Whether a part takes as long as it did first, so that trying is not worth it."""
+
+    @abstractmethod
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code part 0 … `parts` - 1 with the usual weight of bits times e ** `bias`.
+
+        Returns the image with all parts as they were coded last; one returned before is not changed.
+        """
 
 
 class Method(ABC):
@@ -100,7 +124,10 @@ class Method(ABC):
         options: EncodeOptions,
         progress: Progress | None,
     ) -> EncodedTiles:
-        """Encode an image (H, W, c), cut into the tiles given."""
+        """Encode an image (H, W, c), cut into the tiles given.
+
+        A method that has efforts gives an `EncodedTiles.touch` where the options have a target.
+        """
 
     @abstractmethod
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:

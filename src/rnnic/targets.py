@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Found", "Hint", "Search"]
+__all__ = ["Found", "Search"]
 
 Result = TypeVar("Result")
 _MAX_TRIALS = 16
 _STEP = math.log(3.0)
 _FIRST = 4.0
+_FLATTER, _STEEPER = 0.4, 2.5
 
 
 class _Trial(NamedTuple):
@@ -22,20 +23,14 @@ class _Trial(NamedTuple):
 class Found(Generic[Result]):
     """The outcome of a search.
 
-    ``result`` is the best one that meets the target, None where none was found; ``reached`` is then
-    the greatest excess seen, below 0. ``hint`` starts another search for the same target.
+    ``result`` is the best one that meets the target, None where none was found; ``reached`` is its
+    excess, or the greatest one seen, below 0. ``at_end`` tells that it is beyond the tolerance with the
+    control whose excess is the smallest of all.
     """
 
     result: Result | None
     reached: float
-    hint: "Hint | None" = None
-
-
-class Hint(NamedTuple):
-    """Where a search may start, and how the excess changes there with the control's logarithm."""
-
-    control: float
-    slope: float
+    at_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,8 @@ class Search:
     """A search for the control whose result meets a target and goes hardly beyond it.
 
     The excess is taken as monotone in the control and nearly linear in its logarithm: a secant needs
-    four to six encodes. Where it fails to halve the bracket, as on stairs, halving takes its place,
-    and a bracket of `narrow` ends the search.
+    four to six encodes, fewer from a good start. Where it fails to halve the bracket, as on stairs,
+    halving takes its place, and a bracket of `narrow` ends the search.
 
     Parameters
     ----------
@@ -58,6 +53,10 @@ class Search:
         Whether a smaller control has a greater excess (as with a PSNR) or a smaller one (a size).
     narrow : float
         Good and bad controls whose ratio is within 1 and 1 + `narrow` end the search.
+    first : float
+        The control to begin with.
+    slope : float, optional
+        How much the excess changes with the logarithm of the control, near the target.
     """
 
     span: tuple[float, float]
@@ -65,12 +64,14 @@ class Search:
     tolerance: float
     finer_is_more: bool
     narrow: float = 0.01
+    first: float = _FIRST
+    slope: float | None = None
 
     def run(
         self,
         encode: Callable[[float], Result],
         excess: Callable[[Result], float],
-        hint: Hint | None = None,
+        refine: Callable[[Result, float], Result] | None = None,
     ) -> Found[Result]:
         """Search.
 
@@ -80,53 +81,53 @@ class Search:
             Makes a result of a control.
         excess : callable
             How far a result goes beyond the target; it meets it from 0 on.
-        hint : Hint, optional
-            What a search with a cheaper encoder found.
+        refine : callable, optional
+            Is given a result and its excess, which is not within the tolerance; returns a result of
+            the same control that is nearer to the target, or the same.
         """
         good: _Trial | None = None
         bad: _Trial | None = None
         best: Result | None = None
-        first = _FIRST if hint is None else hint.control
-        place: float | None = self._place(min(max(first, self.span[0]), self.span[1]))
+        least = math.inf
+        place: float | None = self._place(min(max(self.first, self.span[0]), self.span[1]))
         before = math.inf
+        slope, last = self.slope, None
         for _ in range(_MAX_TRIALS):
             if place is None:
                 break
             result = encode(self._control(place))
             trial = _Trial(place, excess(result))
             if trial.excess >= 0:
-                good, best = trial, result
-                if trial.excess <= self.tolerance:
-                    break
+                good = trial
             else:
                 bad = trial
+            reached = trial.excess
+            if refine is not None and not 0 <= reached <= self.tolerance:
+                result = refine(result, reached)
+                reached = excess(result)
+            if reached >= 0 and (best is None or reached < least):
+                best, least = result, reached
+                if reached <= self.tolerance:
+                    break
             width = abs(good.place - bad.place) if good and bad else math.inf
-            if hint is not None and not (good and bad):
-                place = self._hinted(trial, hint.slope)
-            else:
-                place = self._next(good, bad, halve=width > before / 2)
-            before = width
-        reached = good.excess if good else bad.excess if bad else -math.inf
-        return Found(best, reached, self._hint(good, bad))
+            slope = self._slope(slope, last, trial)
+            place = self._next(good, bad, slope, halve=width > before / 2)
+            before, last = width, trial
+        if best is None:
+            return Found(None, bad.excess if bad else -math.inf)
+        worst = self._place(self.span[1] if self.finer_is_more else self.span[0])
+        at_worst = good is not None and self._same(good.place, worst)
+        return Found(best, least, at_worst and least > self.tolerance)
 
-    def _hint(self, good: _Trial | None, bad: _Trial | None) -> Hint | None:
-        """Return where the target is between the last trials, None where that is not known."""
-        if not (good and bad and math.isfinite(good.excess) and good.place != bad.place):
-            return None
-        slope = (good.excess - bad.excess) / (good.place - bad.place)
-        return Hint(self._control(good.place - good.excess / slope), slope)
+    def _same(self, place: float, other: float) -> bool:
+        return abs(self._control(place) - self._control(other)) < self.resolution
 
-    def _hinted(self, trial: _Trial, slope: float) -> float | None:
-        """Return the place where the target is by a known slope, None at the end of the span."""
-        if not math.isfinite(trial.excess):
-            return self._next(trial, None, halve=False)
-        move = (self.tolerance / 2 - trial.excess) / slope
-        place = trial.place + min(max(move, -_STEP), _STEP)
-        place = min(max(place, self._place(self.span[0])), self._place(self.span[1]))
-        if abs(self._control(place) - self._control(trial.place)) < self.resolution:
-            ends = trial if trial.excess >= 0 else None
-            return self._next(ends, None if ends else trial, halve=False)
-        return place
+    def _slope(self, slope: float | None, last: _Trial | None, trial: _Trial) -> float | None:
+        """Return a slope that agrees with the last two trials, steeper or flatter within reason."""
+        if slope is None or last is None or not math.isfinite(last.excess - trial.excess):
+            return slope
+        seen = (trial.excess - last.excess) / (trial.place - last.place)
+        return min(max(seen / slope, _FLATTER), _STEEPER) * slope
 
     def _place(self, control: float) -> float:
         return math.log(control + self.resolution)
@@ -135,16 +136,22 @@ class Search:
         control = math.exp(place) - self.resolution
         return min(max(control, self.span[0]), self.span[1])
 
-    def _next(self, good: _Trial | None, bad: _Trial | None, *, halve: bool) -> float | None:
+    def _next(
+        self, good: _Trial | None, bad: _Trial | None, slope: float | None, *, halve: bool
+    ) -> float | None:
         """Return the next place to try, None where no better one is left."""
         if good is None or bad is None:
             known = good or bad
             assert known is not None
             upwards = self.finer_is_more == (known is good)
             end = self._place(self.span[1] if upwards else self.span[0])
-            if abs(self._control(end) - self._control(known.place)) < self.resolution:
+            if self._same(end, known.place):
                 return None
-            return min(known.place + _STEP, end) if upwards else max(known.place - _STEP, end)
+            step = _STEP
+            if slope is not None and math.isfinite(known.excess):
+                step = min(abs((known.excess - self.tolerance / 2) / slope), step)
+                step = max(step, 2 * self.resolution / (self._control(known.place) + 1e-9))
+            return min(known.place + step, end) if upwards else max(known.place - step, end)
         gap = abs(self._control(good.place) - self._control(bad.place))
         if gap <= self.resolution or abs(good.place - bad.place) <= math.log1p(self.narrow):
             return None
@@ -153,7 +160,7 @@ class Search:
             aim = self.tolerance / 2
             share = (good.excess - aim) / (good.excess - bad.excess)
         place = good.place + min(max(share, 0.05), 0.95) * (bad.place - good.place)
-        if abs(self._control(place) - self._control(good.place)) < self.resolution:
+        if self._same(place, good.place):
             upwards = bad.place > good.place
             step = self.resolution if upwards else -self.resolution
             place = self._place(self._control(good.place) + step)

@@ -4,35 +4,56 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.lossless import encode_lossless, looks_drawn
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
-__all__ = ["encode_best"]
+__all__ = ["BestTile"]
 
 Pixels = npt.NDArray[np.uint8]
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
 
 
-def encode_best(
-    pixels: Pixels, params: PyramidParams, model: PyramidModel, effort: int
-) -> tuple[bytes, Pixels]:
-    """Encode a tile in the way that costs least, as `rnnic.pyramid.encoder.encode_tile` does.
+class BestTile:
+    """Encodes a tile in the way that costs least.
 
     Drawn tiles are tried without loss too: few colours and sharp edges often need fewer bytes so.
+    Parameters are those of `rnnic.pyramid.encoder.encode_tile`.
     """
-    step = params.step / STEP_SCALE
 
-    def cost(coded: tuple[bytes, Pixels]) -> float:
-        data, rebuilt = coded
-        error = np.square(pixels.astype(np.float32) - rebuilt).sum(dtype=np.float64)
-        return float(error / step**2 + DEFAULT_LAMBDA * 8 * len(data))
+    def __init__(
+        self, pixels: Pixels, params: PyramidParams, model: PyramidModel, effort: int
+    ) -> None:
+        self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
+        self._chosen: TileEncoder | None = None
 
-    best = encode_tile(pixels, params, model, effort)
-    if effort > 1 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
-        best = min(best, encode_tile(pixels, params, model, effort, tune=False), key=cost)
-    if looks_drawn(pixels):
-        exact = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(pixels))
-        best = min(best, (exact, pixels), key=cost)
-    return best
+    def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
+        """Encode the tile."""
+        pixels, step = self._pixels, self._params.step / STEP_SCALE
+        given = pixels, self._params, self._model, self._effort
+
+        def cost(coded: tuple[bytes, Pixels]) -> float:
+            data, rebuilt = coded
+            error = np.square(pixels.astype(np.float32) - rebuilt).sum(dtype=np.float64)
+            return float(error / step**2 + DEFAULT_LAMBDA * 8 * len(data))
+
+        self._chosen = TileEncoder(*given)
+        best = self._chosen.encode(weight)
+        if self._effort > 1 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
+            plain = TileEncoder(*given, tune=False)
+            other = plain.encode(weight)
+            if cost(other) < cost(best):
+                best, self._chosen = other, plain
+        if looks_drawn(pixels):
+            exact = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(pixels))
+            if cost((exact, pixels)) < cost(best):
+                best, self._chosen = (exact, pixels), None
+        self._best = best
+        return best
+
+    def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:
+        """Encode a lane of the finest pass anew; a tile without loss stays as it is."""
+        if self._chosen is not None:
+            self._best = self._chosen.again(weight, lane)
+        return self._best

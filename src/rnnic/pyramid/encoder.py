@@ -39,7 +39,7 @@ from rnnic.pyramid.search import (
 )
 from rnnic.pyramid.tuning import CodedRows, PassInput, fit_pass
 
-__all__ = ["encode_tile", "states_for_effort"]
+__all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
@@ -166,87 +166,169 @@ def encode_tile(
     reconstruction : uint8 array, (height, width, channels)
         Exactly what `rnnic.pyramid.decoder.decode_tile` returns for ``data``.
     """
-    height, width = pixels.shape[:2]
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise ValueError("tile size is out of range")
-    steps, _, _ = passes(width, height)
-    pixels = np.ascontiguousarray(pixels)
-    fit = start_fit(pixels, params, model)
-    density = fit_density(effort) if tune else 0.0
-    levels = pyramid_of(pixels, params, fit)
-    base = np.rint(levels[-1] / base_step(params.step)).astype(np.int64)
+    encoder = TileEncoder(
+        pixels, params, model, effort, searcher, tune=tune, counts=counts, sink=sink
+    )
+    return encoder.encode(weight)
 
-    planes = Planes(width, height, params.channels)
-    samples, energies = start_planes(planes, base, params.step)
-    band = model.band(params.step)
-    tables = model.tables(params.channels)
-    quantiser = quantiser_of(tables, params.states)
-    derived = derive(model, params.channels, params.step, params.states)
-    if searcher is None:
-        search = default_search_tables(model, params.channels, params.states, band)
-    else:
-        grid = CandidateGrid(quantiser, params.channels, searcher)
-        search = search_tables(quantiser, band, grid)
-    # The search also needs the number of common tables, and the candidate grid's branches and
-    # chroma cells.
-    books = quantiser.orbits.shape[0]
-    more = [books * tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
-    sizes = np.concatenate([table_sizes(params, model), np.array(more, np.int64)])
-    turns = turns_for_effort(effort) if tune else 1
-    rows = RowBuffers(params.lanes, width, 3 if sink is None and turns == 1 else height + 3)
-    work = work_arrays(width, params.states)
-    filled = np.zeros(params.lanes, np.int64)
-    trellis = np.zeros(params.lanes, np.int64)
-    coded = 0
-    queue = np.empty((params.lanes, 0), np.int64)
-    weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
-    left = np.zeros(len(derived.labels), np.uint32)
-    histogram = NO_COUNTS if counts is None else counts
-    prune = np.float32(prune_for_effort(effort))
-    for step, source in zip(steps, levels[-2::-1], strict=True):
-        scaled = pass_step(params.step, step.level)
-        given = PassInput(samples, energies, source, scaled)
-        children, spread = planes.take(step.width, step.height)
-        before = filled.copy(), trellis.copy()
-        lanes = params.lanes if step.rows >= 4 * params.lanes else 1
-        queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * -(-step.rows // lanes))
-        any_coded = False
-        for turn in range(turns + 1):
-            if turn == turns:
-                # A pass without residuals has no filters of its own: it is coded without them.
-                if any_coded or not forget(fit, step.level, tables, band):
-                    break
-            elif density > 0:
-                seen = None if turn == 0 else CodedRows(rows, lanes)
-                fit_pass(step, given, fit, density, seen)
-            filled[:], trellis[:] = before
-            pass_weights(fit.activity[step.level], scaled, weights)
-            entry_weights(derived.packed, weights, left)
-            any_coded = encode_pass(
-                samples, energies, children, spread, source, step.rows, step.columns,
-                step.width, step.height, step.along_x,
-                fit.luma[step.level], fit.chroma[step.level],
-                weights, left, np.int32(scaled), (1 << 29) // scaled,
-                trellis, np.float32(weight), prune, sizes,
-                tuple(derived), *search, work, queue, filled,
-                histogram if turn >= turns - 1 else NO_COUNTS, *rows.all(),
-            )  # fmt: skip
-        if any_coded:
-            coded |= 1 << step.level
+
+class TileEncoder:
+    """Encodes a tile, and its finest pass again with another weight of bits.
+
+    Parameters are those of `encode_tile`.
+    """
+
+    def __init__(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        params: PyramidParams,
+        model: PyramidModel,
+        effort: int = 5,
+        searcher: Searcher | None = None,
+        *,
+        tune: bool = True,
+        counts: npt.NDArray[np.int64] | None = None,
+        sink: Sink | None = None,
+    ) -> None:
+        height, width = pixels.shape[:2]
+        if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+            raise ValueError("tile size is out of range")
+        self._size = width, height
+        self._params, self._sink = params, sink
+        self._steps = passes(width, height)[0]
+        pixels = np.ascontiguousarray(pixels)
+        self._fit = start_fit(pixels, params, model)
+        self._density = fit_density(effort) if tune else 0.0
+        self._levels = pyramid_of(pixels, params, self._fit)
+        self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
+        self._planes = Planes(width, height, params.channels)
+        self._samples, self._energies = start_planes(self._planes, self._base, params.step)
+        self._band = model.band(params.step)
+        self._tables = model.tables(params.channels)
+        quantiser = quantiser_of(self._tables, params.states)
+        self._derived = derive(model, params.channels, params.step, params.states)
+        if searcher is None:
+            self._search = default_search_tables(model, params.channels, params.states, self._band)
         else:
-            filled[:], trellis[:] = before
-        if sink is not None:
-            sink(step, {"parents": samples, "energies": energies, "source": source,
-                        "differences": rows.differences[0], "residuals": rows.residuals[0],
-                        "lanes": rows.residuals, "magnitudes": rows.magnitudes[0],
-                        "scaled": scaled})  # fmt: skip
-        samples, energies = children, spread
-    out = np.empty((height, width, params.channels), np.uint8)
-    to_pixels(samples, width, height, fit.colour, out)
-    bits = np.zeros(MAX_FIT_BITS + 48 * base.size, np.uint8)
-    n = write_fit(fit, tables, band, params.channels, coded, bits)
-    head = np.packbits(bits[: encode_base(base, bits, n)]).tobytes()
-    return _assemble(coded, head, queue, filled), out
+            grid = CandidateGrid(quantiser, params.channels, searcher)
+            self._search = search_tables(quantiser, self._band, grid)
+        # The search also needs the number of common tables, and the candidate grid's branches and
+        # chroma cells.
+        books = quantiser.orbits.shape[0]
+        more = [books * self._tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
+        self._sizes = np.concatenate([table_sizes(params, model), np.array(more, np.int64)])
+        self._turns = turns_for_effort(effort) if tune else 1
+        ring = 3 if sink is None and self._turns == 1 else height + 3
+        self._rows = RowBuffers(params.lanes, width, ring)
+        self._work = work_arrays(width, params.states)
+        self._filled = np.zeros(params.lanes, np.int64)
+        self._trellis = np.zeros(params.lanes, np.int64)
+        self._coded = 0
+        # Of the latest pass: its lanes with a residual, tokens and states before it.
+        self._coded_lanes = np.zeros(params.lanes, bool)
+        self._before = self._filled.copy(), self._trellis.copy()
+        self._queue = np.empty((params.lanes, 0), np.int64)
+        self._weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
+        self._left = np.zeros(len(self._derived.labels), np.uint32)
+        self._histogram = NO_COUNTS if counts is None else counts
+        self._prune = np.float32(prune_for_effort(effort))
+
+    def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, npt.NDArray[np.uint8]]:
+        """Encode the tile; to be called once."""
+        for step, source in zip(self._steps, self._levels[-2::-1], strict=True):
+            given = self._samples, self._energies
+            children = self._planes.take(step.width, step.height)
+            if not self._coded_lanes.any():
+                self._filled, self._trellis = self._before
+            self._before = self._filled.copy(), self._trellis.copy()
+            for turn in range(self._turns + 1):
+                if turn == self._turns:
+                    # A pass without residuals has no filters of its own: it is coded without them.
+                    if self._coded_lanes.any() or not forget(
+                        self._fit, step.level, self._tables, self._band
+                    ):
+                        break
+                elif self._density > 0:
+                    seen = None if turn == 0 else CodedRows(self._rows, self._lanes(step))
+                    scaled = pass_step(self._params.step, step.level)
+                    fit_pass(
+                        step, PassInput(*given, source, scaled), self._fit, self._density, seen
+                    )
+                counts = self._histogram if turn >= self._turns - 1 else NO_COUNTS
+                self._coded_lanes[:] = False
+                self._code(step, source, children, weight, counts, (0, self._params.lanes))
+            if self._sink is not None:
+                self._sink(step, self._state_of(step, source))
+            self._parents = given
+            self._samples, self._energies = children
+        return self._finish()
+
+    def again(self, weight: float, lane: int) -> tuple[bytes, npt.NDArray[np.uint8]]:
+        """Encode one lane of the finest pass anew, from what `encode` made of the coarser passes.
+
+        It takes little time, and PSNR and size follow the weight smoothly.
+        """
+        if self._steps:
+            children = self._samples, self._energies
+            self._samples, self._energies = self._parents
+            given = self._steps[-1], self._levels[0], children, weight
+            self._code(*given, NO_COUNTS, (lane, lane + 1))
+            self._samples, self._energies = children
+        return self._finish()
+
+    def _lanes(self, step: Pass) -> int:
+        return self._params.lanes if step.rows >= 4 * self._params.lanes else 1
+
+    def _state_of(self, step: Pass, source: npt.NDArray[np.float32]) -> dict[str, Any]:
+        """Return the state of a pass that was just coded, for the sink."""
+        rows = self._rows
+        return {"parents": self._samples, "energies": self._energies, "source": source,
+                "differences": rows.differences[0], "residuals": rows.residuals[0],
+                "lanes": rows.residuals, "magnitudes": rows.magnitudes[0],
+                "scaled": pass_step(self._params.step, step.level)}  # fmt: skip
+
+    def _code(
+        self,
+        step: Pass,
+        source: npt.NDArray[np.float32],
+        children: tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]],
+        weight: float,
+        counts: npt.NDArray[np.int64],
+        lanes: tuple[int, int],
+    ) -> None:
+        """Code lanes of a pass with the filters and weights there are."""
+        chosen = slice(*lanes)
+        for now, before in zip((self._filled, self._trellis), self._before, strict=True):
+            now[chosen] = before[chosen]
+        scaled = pass_step(self._params.step, step.level)
+        room = TOKENS_PER_PAIR * step.columns * -(-step.rows // self._lanes(step))
+        self._queue = with_room(self._queue, self._filled, room)
+        pass_weights(self._fit.activity[step.level], scaled, self._weights)
+        entry_weights(self._derived.packed, self._weights, self._left)
+        any_coded = encode_pass(
+            self._samples, self._energies, *children, source, step.rows, step.columns,
+            step.width, step.height, step.along_x,
+            self._fit.luma[step.level], self._fit.chroma[step.level],
+            self._weights, self._left, np.int32(scaled), (1 << 29) // scaled,
+            self._trellis, *lanes, np.float32(weight), self._prune, self._sizes,
+            tuple(self._derived), *self._search, self._work, self._queue, self._filled,
+            counts, *self._rows.all(),
+        )  # fmt: skip
+        # Once its own filters are written, a pass stays coded.
+        self._coded_lanes[chosen] |= any_coded
+        coded = int(self._coded_lanes.any()) << step.level
+        self._coded = self._coded & ~(1 << step.level) | coded
+
+    def _finish(self) -> tuple[bytes, npt.NDArray[np.uint8]]:
+        """Return the tile's bytes and the pixels that a decoder will make of them."""
+        (width, height), channels = self._size, self._params.channels
+        out = np.empty((height, width, channels), np.uint8)
+        to_pixels(self._samples, width, height, self._fit.colour, out)
+        bits = np.zeros(MAX_FIT_BITS + 48 * self._base.size, np.uint8)
+        n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
+        head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
+        filled = self._filled if self._coded_lanes.any() else self._before[0]
+        return _assemble(self._coded, head, self._queue, filled), out
 
 
 def start_fit(pixels: npt.NDArray[np.uint8], params: PyramidParams, model: PyramidModel) -> Fit:

@@ -380,18 +380,19 @@ def search_row(
 @jit
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
-    trellis, weight, prune, sizes, tables, cells, magnitudes, lengths, spans, work, tokens,
-    counts_of, counts, base, activity, out, d, r, m,
+    trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, spans, work,
+    tokens, counts_of, counts, base, activity, out, d, r, m,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
 
     ``source`` holds the children's true values, float32 (components, height, width) in 1/64
-    sample; ``tokens`` is (lanes, capacity) and ``counts_of`` (lanes,) its lengths.
+    sample; ``tokens`` is (lanes, capacity) and ``counts_of`` (lanes,) its lengths. Lanes
+    ``begin`` … ``end`` - 1 are coded, rows of others are left as they are.
 
     Returns
     -------
     bool
-        Whether any residual is not zero.
+        Whether any residual of these lanes is not zero.
     """
     lanes = trellis.shape[0] if rows >= 4 * trellis.shape[0] else 1
     share, extra = rows // lanes, rows % lanes
@@ -402,7 +403,7 @@ def encode_pass(
     m[:] = 0
     ring = d.shape[2]
     any_coded = False
-    for k in range(lanes):
+    for k in range(begin, min(end, lanes)):
         first = k * share + min(k, extra)
         for i in range(share + (k < extra)):
             y = first + i

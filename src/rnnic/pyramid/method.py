@@ -1,20 +1,22 @@
 """The pyramid method behind the interface that all methods share."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rnnic.container import Header, TileBox
 from rnnic.errors import FormatError, OptionError
-from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
+from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace, Touch
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
-from rnnic.pyramid.choice import encode_best
+from rnnic.pyramid.choice import BestTile
 from rnnic.pyramid.decoder import decode_tile
-from rnnic.pyramid.encoder import encode_tile, states_for_effort
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
 from rnnic.pyramid.format import EXACT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
@@ -24,6 +26,10 @@ SECTION = "PYRA"
 LANES = 4
 _TILE_MULTIPLE = 32
 _EXACT_LABEL = 4
+_GROUPS = 10
+_Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
+_KEPT_PIXELS = 1 << 22
+"""Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -82,29 +88,41 @@ class PyramidMethod(Method):
         channels = pixels.shape[2]
         step = min(max(round(control * STEP_SCALE), MIN_STEP), MAX_STEP)
         params = PyramidParams(step, states_for_effort(effort), LANES, channels)
+        targeted = options.target_psnr is not None or options.target_bytes is not None
+        keep = targeted and pixels.shape[0] * pixels.shape[1] <= _KEPT_PIXELS
         reconstruction = np.empty_like(pixels)
+        kept: dict[TileBox, BestTile] = {}
         done = 0
+
+        def start(box: TileBox) -> BestTile:
+            return BestTile(pixels[window_of(box)], params, own, effort)
 
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
-            window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-            data, rebuilt = encode_best(pixels[window], params, own, effort)
-            reconstruction[window] = rebuilt
+            encoder = start(box)
+            data, reconstruction[window_of(box)] = encoder.encode()
+            if keep:
+                kept[box] = encoder
             done += 1
             if progress is not None:
                 progress(done / len(boxes))
             return data
 
-        payloads = map_threads(encode_box, boxes, thread_count(options.threads))
-        return EncodedTiles(
-            params.to_bytes(),
-            payloads,
-            reconstruction,
-            lambda: [
+        threads = thread_count(options.threads)
+        payloads = map_threads(encode_box, boxes, threads)
+
+        def trace() -> list[TileTrace]:
+            return [
                 _trace(pixels, box, params, own, effort, payload)
                 for box, payload in zip(boxes, payloads, strict=True)
-            ],
-        )
+            ]
+
+        tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace)
+        if not targeted:
+            return tiles
+        if keep:
+            return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept))
+        return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, _GROUPS, start))
 
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
@@ -134,6 +152,62 @@ class PyramidMethod(Method):
             "states": params.states,
             "lanes": params.lanes,
         }
+
+
+def window_of(box: TileBox) -> tuple[slice, slice]:
+    """Return where a tile is in the image's array."""
+    return np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+
+
+@dataclass
+class _Touch(Touch):
+    """What ways of coding parts anew share."""
+
+    boxes: Sequence[TileBox]
+    tiles: EncodedTiles
+    threads: int
+    parts: int
+
+    def _with(self, chosen: Iterable[int], work: _Work, bias: float) -> EncodedTiles:
+        """Return the tiles, those chosen as `work` codes them."""
+        payloads, rebuilt = list(self.tiles.payloads), self.tiles.reconstruction.copy()
+        weight = DEFAULT_LAMBDA * math.exp(bias)
+
+        def code(index: int) -> None:
+            box = self.boxes[index]
+            payloads[index], rebuilt[window_of(box)] = work(box, weight)
+
+        map_threads(code, chosen, self.threads)
+        self.tiles = replace(self.tiles, payloads=payloads, reconstruction=rebuilt, touch=self)
+        return self.tiles
+
+
+@dataclass
+class _TouchTiles(_Touch):
+    """Codes groups of tiles anew, all passes of them."""
+
+    start: Callable[[TileBox], BestTile]
+    strength = 2.0
+    costly = True
+
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code a group of tiles with another weight of bits."""
+        chosen = range(part, len(self.boxes), self.parts)
+        return self._with(chosen, lambda box, weight: self.start(box).encode(weight), bias)
+
+
+@dataclass
+class _TouchLanes(_Touch):
+    """Codes the same lane of all tiles anew, their finest pass."""
+
+    kept: dict[TileBox, BestTile]
+    strength = 1.0
+    costly = False
+
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code a lane with another weight of bits."""
+        chosen = range(len(self.boxes))
+        return self._with(chosen, lambda box, weight: self.kept[box].again(weight, part), bias)
 
 
 def lane_rows(rows: int, lanes: int) -> list[int]:

@@ -1,0 +1,346 @@
+"""Where the search for a target begins: cheap encodes of a sample of the image.
+
+The PSNR and the size of a sample follow the step size as those of the whole image do, and the least
+effort follows the others; so one encode at the least effort of the whole image and one at the
+effort asked for of the sample tell what the whole image will have at the effort asked for.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import ClassVar, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.methods import Touch
+from rnnic.metrics import psnr
+
+__all__ = ["Aim", "Goal", "Made", "PsnrGoal", "SizeGoal", "aim_at", "refine", "sample_of"]
+
+Pixels = npt.NDArray[np.uint8]
+
+_BLOCK = 112
+_CELL = 256
+_MAX_CELLS = 64
+_MIN_CELLS = 4
+_CHEAP = 1
+_NO_TRELLIS = 2
+_COARSE_TRIALS = 6
+_FARTHEST = math.log(4.0)
+_PROBE_BIAS = 0.2
+_STRONGER = 1.4
+"""The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
+_MAX_BIAS = 0.5
+_MILD_BIAS = 0.2
+_TRUST = 0.15
+_MAX_TOUCHES = 10
+
+# What training crops have at these steps, in the middle: dB, and bits per pixel.
+_STEPS = (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+_PSNR = (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3)
+_BITS = (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1)
+
+
+class Made(Protocol):
+    """What is asked of an encoded image."""
+
+    @property
+    def data(self) -> bytes:
+        """The file."""
+
+    @property
+    def reconstruction(self) -> Pixels:
+        """The pixels of a decoder."""
+
+    @property
+    def touch(self) -> Touch | None:
+        """What codes parts anew, where it is known."""
+
+    def touched(self, part: int, bias: float) -> Self:
+        """Code a part anew."""
+
+
+Result = TypeVar("Result", bound=Made)
+
+
+class Goal(ABC):
+    """What a target asks of a file; the excess is how far a file goes beyond it."""
+
+    target: float
+    tolerance: float
+    slope: ClassVar[float]
+    """Usual change of the excess with the logarithm of the step."""
+    response: ClassVar[float]
+    """Usual change of the excess with the bias of all parts, see `rnnic.methods.Touch`."""
+    near: ClassVar[float]
+    """An excess of a sample that tells enough about 0."""
+    finer_is_more: ClassVar[bool]
+
+    @abstractmethod
+    def measure(self, made: Made, pixels: Pixels) -> float:
+        """Return what the target is about, of an encoded image."""
+
+    @abstractmethod
+    def name(self, value: float) -> str:
+        """Return a value that `measure` gave, for users."""
+
+    @abstractmethod
+    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
+        """Return how far a file goes beyond the target; of a sample that is a share of the image."""
+
+    @abstractmethod
+    def guess(self, pixels: Pixels) -> float:
+        """Return the step size at which photos meet the target."""
+
+    @property
+    def middle(self) -> float:
+        """The excess to aim at."""
+        return self.tolerance / 2
+
+
+@dataclass(frozen=True)
+class PsnrGoal(Goal):
+    """At least so many dB; the excess is in dB."""
+
+    target: float
+    tolerance: float = 0.02
+    slope = -6.0
+    response = -0.4
+    near = 0.4
+    finer_is_more = True
+
+    def measure(self, made: Made, pixels: Pixels) -> float:
+        """Return the PSNR in dB."""
+        return psnr(made.reconstruction.reshape(pixels.shape), pixels)
+
+    def name(self, value: float) -> str:
+        """Return decibels."""
+        return f"{value:.2f} dB" if math.isfinite(value) else "no loss"
+
+    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
+        """Return the dB above the target."""
+        del share
+        return self.measure(made, pixels) - self.target
+
+    def guess(self, pixels: Pixels) -> float:
+        """Return the step size of a usual photo at this PSNR."""
+        del pixels
+        logs = np.log(_STEPS[::-1])
+        return math.exp(float(np.interp(self.target, _PSNR[::-1], logs)))
+
+
+@dataclass(frozen=True)
+class SizeGoal(Goal):
+    """At most so many bytes; the excess is the logarithm of how many times the file would fit."""
+
+    target: float
+    tolerance: float = -math.log(0.985)
+    slope = 0.7
+    response = 0.07
+    near = 0.08
+    finer_is_more = False
+
+    def measure(self, made: Made, pixels: Pixels) -> float:
+        """Return the number of bytes."""
+        del pixels
+        return len(made.data)
+
+    def name(self, value: float) -> str:
+        """Return bytes."""
+        return f"{value:.0f} bytes"
+
+    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
+        """Return the logarithm of target / bytes."""
+        return math.log(self.target * share / self.measure(made, pixels))
+
+    def guess(self, pixels: Pixels) -> float:
+        """Return the step size of a usual photo at so many bits per pixel."""
+        bits = math.log(8 * self.target / (pixels.shape[0] * pixels.shape[1]))
+        return math.exp(float(np.interp(bits, np.log(_BITS[::-1]), np.log(_STEPS[::-1]))))
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A first step size, and how the excess is expected to change.
+
+    Parameters
+    ----------
+    first : float
+        The step size.
+    slope : float
+        Change of the excess with the logarithm of the step size.
+    probe : callable
+        Gives the change with the bias of each part, see `rnnic.methods.Touch`.
+    """
+
+    first: float
+    slope: float
+    probe: Callable[[], list[float]]
+
+
+def sample_of(pixels: Pixels) -> Pixels:
+    """Return blocks from all over an image, side by side; a small image is its own sample."""
+    height, width = pixels.shape[:2]
+    cell = max(_CELL, math.ceil(math.sqrt(height * width / _MAX_CELLS)))
+    down, across = height // cell, width // cell
+    if down * across < _MIN_CELLS:
+        return pixels
+    out = np.empty((down * _BLOCK, across * _BLOCK, pixels.shape[2]), np.uint8)
+    for row in range(down):
+        for column in range(across):
+            # The middle of a cell, at even coordinates.
+            y = ((2 * row + 1) * height // (2 * down) - _BLOCK // 2) & ~1
+            x = ((2 * column + 1) * width // (2 * across) - _BLOCK // 2) & ~1
+            at = np.s_[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK]
+            out[at] = pixels[y : y + _BLOCK, x : x + _BLOCK]
+    return out
+
+
+def aim_at(
+    goal: Goal,
+    pixels: Pixels,
+    effort: int,
+    span: tuple[float, float],
+    encode: Callable[[Pixels, int, float], Made],
+) -> Aim:
+    """Find the step size to begin with.
+
+    Parameters
+    ----------
+    goal : Goal
+    pixels : uint8 (H, W, c)
+    effort : int
+        The effort of the encodes that follow.
+    span : tuple of float
+        Least and greatest step size.
+    encode : callable
+        Encodes pixels at an effort and a step size.
+    """
+    sample = sample_of(pixels)
+    share = sample.size / pixels.size
+
+    def moved(control: float, excess: float, slope: float) -> float:
+        way = (goal.middle - excess) / slope
+        step = min(max(way, -_FARTHEST), _FARTHEST)
+        return min(max(control * math.exp(step), span[0]), span[1])
+
+    slope = goal.slope
+    control = min(max(goal.guess(pixels), span[0]), span[1])
+    made = encode(sample, _CHEAP, control)
+    excess = goal.excess(made, sample, share)
+    for _ in range(_COARSE_TRIALS):
+        following = moved(control, excess, slope)
+        if abs(excess) <= goal.near or following == control:
+            break
+        made = encode(sample, _CHEAP, following)
+        found = goal.excess(made, sample, share)
+        if math.isfinite(excess) and math.isfinite(found):
+            seen = (found - excess) / math.log(following / control)
+            # Steeper or flatter than this is noise, or no photo.
+            slope = min(max(seen / goal.slope, 0.4), 4.0) * goal.slope
+        control, excess = following, found
+    probed = made, sample, share
+    if sample is not pixels and effort != _CHEAP:
+        own = goal.excess(encode(sample, effort, control), sample, share)
+        if effort > _NO_TRELLIS:
+            whole = encode(pixels, _CHEAP, control)
+            own += goal.excess(whole, pixels) - excess
+            probed = whole, pixels, 1.0
+        excess = own
+    factor = _STRONGER if effort > _NO_TRELLIS else 1.0
+    first = control if math.isnan(excess) else moved(control, excess, slope)
+    return Aim(first, slope, cache(partial(_probed, goal, *probed, factor)))
+
+
+def _probed(goal: Goal, made: Made, pixels: Pixels, share: float, factor: float) -> list[float]:
+    """Return how much the excess changes with the bias of each part, `factor` times what is tried."""
+    found = []
+    excess = goal.excess(made, pixels, share)
+    touch = made.touch
+    if touch is None:
+        return []
+    if touch.costly or not math.isfinite(excess):
+        return [factor * goal.response * touch.strength / touch.parts] * touch.parts
+    for part in range(touch.parts):
+        made = made.touched(part, _PROBE_BIAS)
+        after = goal.excess(made, pixels, share)
+        change = (after - excess) / _PROBE_BIAS / goal.response
+        found.append(factor * min(max(change, 0.0), 2.0) * goal.response)
+        excess = after
+    return found
+
+
+def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) -> Result:
+    """Bring an encoded image nearer to its goal by coding parts of it with another weight of bits.
+
+    What is returned is the nearest found that meets the goal, or else the one given.
+    """
+    if made.touch is None or not math.isfinite(excess):
+        return made
+    best, least = made, excess if excess >= 0 else math.inf
+    responses = aim.probe()
+    parts = range(made.touch.parts)
+    biases = [0.0 for _ in parts]
+    now, expected, seen = made, 0.0, 0.0
+    trust = _TRUST * sum(map(abs, responses))
+    # Biases of the latest part, and what they gave, below and above the middle.
+    latest, below, above = -1, None, None
+    for _ in range(_MAX_TOUCHES):
+        missing = goal.middle - excess
+        if below is not None and above is not None:
+            part = latest
+            share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
+            bias = below[0] + share * (above[0] - below[0])
+        else:
+            # What parts before did tells of the next; at first the probes are believed.
+            scale = min(max((trust + seen) / (trust + expected), 0.25), 4.0) if trust else 1.0
+            part, bias = _next_touch(missing / scale, responses, biases)
+        if part < 0:
+            break
+        if part != latest:
+            latest, below, above = part, None, None
+            if missing > 0:
+                below = biases[part], excess
+            else:
+                above = biases[part], excess
+        now = now.touched(part, bias)
+        after = goal.excess(now, pixels)
+        change = (bias - biases[part]) * responses[part]
+        expected += abs(change)
+        seen += (after - excess) * math.copysign(1, change)
+        excess, biases[part] = after, bias
+        if 0 <= excess < least:
+            best, least = now, excess
+        if 0 <= excess <= goal.tolerance:
+            break
+        if excess < goal.middle:
+            below = bias, excess
+        else:
+            above = bias, excess
+    return best
+
+
+def _next_touch(
+    missing: float, responses: Sequence[float], biases: Sequence[float]
+) -> tuple[int, float]:
+    """Return the part to code next and its new bias; part -1 where all together cannot do it.
+
+    As few parts as can do it with mild biases share the work equally.
+    """
+    for limit in (_MILD_BIAS, _MAX_BIAS):
+        ways = [
+            math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
+        ]
+        reach = [way * r for way, r in zip(ways, responses, strict=True)]
+        useful = [k for k in range(len(reach)) if reach[k] * missing > 0]
+        useful.sort(key=lambda k: -abs(reach[k]))
+        total = 0.0
+        for k in useful:
+            total += reach[k]
+            if abs(total) >= abs(missing):
+                first = useful[0]
+                return first, biases[first] + ways[first] * missing / total
+    return -1, 0.0

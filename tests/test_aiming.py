@@ -1,0 +1,164 @@
+"""Targets of method pyramid: where they land, what is out of reach, what does not matter."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import photo_like
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rnnic
+from rnnic.aiming import PsnrGoal, SizeGoal, sample_of
+from rnnic.metrics import psnr
+from rnnic.options import EncodeOptions
+from rnnic.pyramid import method as pyramid_method
+from rnnic.pyramid.decoder import decode_tile
+from rnnic.pyramid.encoder import TileEncoder
+from rnnic.pyramid.format import PyramidParams
+from rnnic.pyramid.method import SECTION
+from rnnic.pyramid.model import PyramidModel
+
+pytestmark = pytest.mark.slow
+PHOTO = photo_like(280, 330)
+
+
+@pytest.mark.parametrize("effort", [1, 2, 5, 9])
+@pytest.mark.parametrize("goal", [31.0, 38.0, 44.5, 52.0])
+def test_psnr_lands(goal: float, effort: int) -> None:
+    found = psnr(rnnic.decode(rnnic.encode(PHOTO, target_psnr=goal, effort=effort)), PHOTO)
+    assert goal <= found <= goal + 0.02
+
+
+@pytest.mark.parametrize("effort", [1, 5])
+@pytest.mark.parametrize("goal", [8_000, 30_000, 90_000])
+def test_size_lands(goal: int, effort: int) -> None:
+    size = len(rnnic.encode(PHOTO, target_bytes=goal, effort=effort))
+    assert 0.985 * goal <= size <= goal
+
+
+def test_grey_lands() -> None:
+    image = PHOTO[:, :, 1]
+    found = psnr(rnnic.decode(rnnic.encode(image, target_psnr=41)), image)
+    assert 41 <= found <= 41.02
+
+
+def test_groups_of_tiles_land(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large image, whose encoders are not kept."""
+    monkeypatch.setattr(pyramid_method, "_KEPT_PIXELS", 0)
+    image = photo_like(512, 768)
+    for goal in (35.0, 45.0):
+        data = rnnic.encode(image, target_psnr=goal, tile_size=128, effort=4)
+        assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
+
+
+def test_threads_do_not_change_the_bytes() -> None:
+    made = [rnnic.encode(PHOTO, target_psnr=40, tile_size=64, threads=n) for n in (1, 2, 3)]
+    assert len(set(made)) == 1
+    again = rnnic.encode(PHOTO, target_bytes=20_000, threads=2)
+    assert again == rnnic.encode(PHOTO, target_bytes=20_000, threads=1)
+
+
+@pytest.mark.parametrize("goal", [5, 12.5])
+def test_a_psnr_below_reach_names_the_range(goal: float) -> None:
+    with pytest.raises(rnnic.OptionError, match=r"out of reach.*\d\d\.\d\d dB to no loss"):
+        rnnic.encode(PHOTO, target_psnr=goal)
+
+
+@pytest.mark.parametrize("goal", [60, 10**7])
+def test_sizes_out_of_reach_name_the_range(goal: int) -> None:
+    smallest, largest = (len(rnnic.encode(PHOTO, step=step)) for step in (128.0, 0.25))
+    if goal < smallest:
+        with pytest.raises(rnnic.OptionError, match=rf"{smallest} bytes to {largest} bytes"):
+            rnnic.encode(PHOTO, target_bytes=goal)
+    else:
+        # More bytes than pixels without loss need are no reason to fail.
+        data = rnnic.encode(PHOTO, target_bytes=goal)
+        np.testing.assert_array_equal(rnnic.decode(data), PHOTO)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 1, 3), (1, 9, 3), (300, 1), (5, 4, 3), (600, 520, 3)]
+)
+@pytest.mark.parametrize("target", [{"target_psnr": 99.0}, {"target_bytes": 5000}])
+def test_flat_images_come_back(shape: tuple[int, ...], target: dict[str, Any]) -> None:
+    image = np.full(shape, 77, np.uint8)
+    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(image, **target)), image)
+
+
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([1, 3]),
+    seed=st.integers(0, 9),
+    goal=st.floats(15, 60),
+)
+def test_tiny_images_meet_the_target_or_say_what_they_can(
+    height: int, width: int, channels: int, seed: int, goal: float
+) -> None:
+    image = photo_like(height, width, channels, seed)
+    try:
+        data = rnnic.encode(image, target_psnr=goal, effort=3)
+    except rnnic.OptionError as error:
+        assert "out of reach" in str(error)  # noqa: PT017  # both outcomes are right
+    else:
+        assert psnr(rnnic.decode(data), image) >= goal
+
+
+def test_result_says_what_a_decoder_gives() -> None:
+    for target in ({"target_psnr": 36.5}, {"target_bytes": 9000}):
+        made = rnnic.encode_image(PHOTO, EncodeOptions(**target))
+        np.testing.assert_array_equal(rnnic.decode(made.data), made.reconstruction)
+        assert len(made.traces()) == 1
+        assert made.touch is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 3), (15, 40), (16, 33), (70, 61)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("step", "effort"), [(3.0, 5), (20.0, 1), (128.0, 5), (9.0, 9)])
+def test_lanes_coded_again_decode(
+    shape: tuple[int, int], channels: int, step: float, effort: int
+) -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    states = {1: 1, 5: 8, 9: 16}[effort]
+    params = PyramidParams(round(step * 1024), states, 4, channels)
+    image = photo_like(*shape, channels).reshape(*shape, channels)
+    encoder = TileEncoder(image, params, model, effort)
+    encoder.encode()
+    for weight, lane in ((0.01, 0), (3.0, 2), (0.02, 3), (3.0, 0), (3.0, 1), (3.0, 3), (0.05, 1)):
+        data, rebuilt = encoder.again(weight, lane)
+        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+
+
+def test_another_weight_moves_size_and_error() -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    encoder = TileEncoder(PHOTO, PyramidParams(6000, 8, 4, 3), model)
+    usual = encoder.encode()
+    for lane in range(4):
+        less = encoder.again(0.2, lane)
+    for lane in range(4):
+        more = encoder.again(0.05, lane)
+    assert len(less[0]) < len(usual[0]) < len(more[0])
+    assert psnr(less[1], PHOTO) < psnr(usual[1], PHOTO) < psnr(more[1], PHOTO)
+    for lane in range(4):
+        same = encoder.again(0.1, lane)
+    assert same[0] == usual[0]
+
+
+def test_samples_are_blocks_from_all_over() -> None:
+    assert sample_of(PHOTO) is PHOTO
+    image = np.zeros((1100, 1600, 3), np.uint8)
+    image[:, :, 0] = np.arange(1100)[:, None] // 5
+    image[:, :, 1] = np.arange(1600) // 8
+    sample = sample_of(image)
+    assert sample.size < image.size / 4
+    assert sample[:, :, 0].max() > 170
+    assert sample[:, :, 0].min() < 40
+    assert sample[:, :, 1].max() > 160
+    large = sample_of(np.zeros((3000, 40_000, 1), np.uint8))
+    assert large.size <= 64 * 112 * 112
+
+
+@pytest.mark.parametrize("goal", [PsnrGoal(40.0), SizeGoal(1000)])
+def test_guesses_are_step_sizes(goal: PsnrGoal | SizeGoal) -> None:
+    assert 0.25 <= goal.guess(PHOTO) <= 128
