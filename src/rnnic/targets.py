@@ -102,7 +102,7 @@ class Search:
                 bad = trial
             width = abs(good.place - bad.place) if good and bad else math.inf
             if hint is not None and not (good and bad):
-                place = self._hinted(trial, hint.slope)
+                place = self._hinted(good, bad, hint.slope)
             else:
                 place = self._next(good, bad, halve=width > before / 2)
             before = width
@@ -116,17 +116,19 @@ class Search:
         slope = (good.excess - bad.excess) / (good.place - bad.place)
         return Hint(self._control(good.place - good.excess / slope), slope)
 
-    def _hinted(self, trial: _Trial, slope: float) -> float | None:
-        """Return the place where the target is by a known slope, None at the end of the span."""
-        if not math.isfinite(trial.excess):
-            return self._next(trial, None, halve=False)
-        move = (self.tolerance / 2 - trial.excess) / slope
-        place = trial.place + min(max(move, -_STEP), _STEP)
-        place = min(max(place, self._place(self.span[0])), self._place(self.span[1]))
-        if abs(self._control(place) - self._control(trial.place)) < self.resolution:
-            ends = trial if trial.excess >= 0 else None
-            return self._next(ends, None if ends else trial, halve=False)
-        return place
+    def _hinted(self, good: _Trial | None, bad: _Trial | None, slope: float) -> float | None:
+        """Return the place where the target is by a known slope, None at the end of the span.
+
+        Only one of the two trials is there.
+        """
+        known = good or bad
+        assert known is not None
+        if math.isfinite(known.excess):
+            move = (self.tolerance / 2 - known.excess) / slope
+            control = self._control(known.place + min(max(move, -_STEP), _STEP))
+            if abs(control - self._control(known.place)) >= self.resolution:
+                return self._place(control)
+        return self._next(good, bad, halve=False)
 
     def _place(self, control: float) -> float:
         return math.log(control + self.resolution)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.lossless import encode_lossless, looks_drawn
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
@@ -30,7 +30,7 @@ def encode_best(
         return float(error / step**2 + DEFAULT_LAMBDA * 8 * len(data))
 
     best = encode_tile(pixels, params, model, effort)
-    if effort > 1 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
+    if fit_density(effort) > 0 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
         best = min(best, encode_tile(pixels, params, model, effort, tune=False), key=cost)
     if looks_drawn(pixels):
         exact = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(pixels))

@@ -190,10 +190,7 @@ def decode_tile(
     if not np.all((states >= LOWER_BOUND) & (states < 1 << 31)):
         raise FormatError("a lane starts in an impossible state")
     final = -(-width >> reduce), -(-height >> reduce)
-    if out is None:
-        out = np.empty((final[1], final[0], params.channels), np.uint8)
-    elif out.shape != (final[1], final[0], params.channels):
-        raise ValueError("out has the wrong shape")
+    out = _output(out, (final[1], final[0], params.channels))
     lanes = len(tile.positions)
     steps = [step for step in steps if step.level >= 2 * reduce]
     plans = np.array(
@@ -235,11 +232,17 @@ def _decode_exact(
     pixels = decode_lossless(data, shape, np.uint8).astype(np.uint8, copy=False)
     if reduce:
         pixels = block_means(pixels, 1 << reduce)
-    if out is None:
-        return pixels
-    if out.shape != pixels.shape:
-        raise ValueError("out has the wrong shape")
+    out = _output(out, pixels.shape)
     out[:] = pixels
+    return out
+
+
+def _output(out: npt.NDArray[np.uint8] | None, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return an array to decode into: the one given, which must have that shape, or a new one."""
+    if out is None:
+        return np.empty(shape, np.uint8)
+    if out.shape != shape:
+        raise ValueError("out has the wrong shape")
     return out
 
 

@@ -17,6 +17,7 @@ from rnnic.pyramid.format import (
     COMMON_BITS,
     FREQUENCY_MASK,
     MAX_GRADIENT_WEIGHT,
+    PACKED,
     SIGNS_SHIFT,
 )
 from rnnic.pyramid.kernels import (
@@ -517,7 +518,7 @@ def decode_passes(
     """
     components, groups = samples.shape[0], energies.shape[0]
     weights = np.zeros((2, activity.shape[2]), np.int32)
-    left = np.zeros(tables[6].shape[0] >> 3, np.uint32)
+    left = np.zeros(tables[PACKED].shape[0] >> 3, np.uint32)
     p = samples.reshape(-1)[: components * (height + 4) * (width + 4)]
     p = p.reshape(components, height + 4, width + 4)
     e = energies.reshape(-1)[: groups * (height + 4) * (width + 4)]
@@ -525,7 +526,7 @@ def decode_passes(
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)
-        entry_weights(tables[6], weights, left)
+        entry_weights(tables[PACKED], weights, left)
         final = i == plans.shape[0] - 1
         area = 0 if final else (high + 4) * (wide + 4)
         c = (samples if i % 2 else other_samples).reshape(-1)[: components * area]

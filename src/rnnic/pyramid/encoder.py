@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
-from rnnic.pyramid.base import encode_base
+from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
 from rnnic.pyramid.colour import choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights, to_pixels
@@ -25,6 +25,7 @@ from rnnic.pyramid.format import (
     PyramidParams,
     base_step,
     derive,
+    lane_rows,
     pass_step,
     passes,
     quantiser_of,
@@ -37,9 +38,9 @@ from rnnic.pyramid.search import (
     Searcher,
     search_tables,
 )
-from rnnic.pyramid.tuning import CodedRows, PassInput, fit_pass
+from rnnic.pyramid.tuning import PassInput, fit_pass
 
-__all__ = ["encode_tile", "states_for_effort"]
+__all__ = ["encode_tile", "fit_density", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
@@ -208,8 +209,8 @@ def encode_tile(
         given = PassInput(samples, energies, source, scaled)
         children, spread = planes.take(step.width, step.height)
         before = filled.copy(), trellis.copy()
-        lanes = params.lanes if step.rows >= 4 * params.lanes else 1
-        queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * -(-step.rows // lanes))
+        most = max(lane_rows(step.rows, params.lanes))
+        queue = with_room(queue, filled, TOKENS_PER_PAIR * step.columns * most)
         any_coded = False
         for turn in range(turns + 1):
             if turn == turns:
@@ -217,8 +218,7 @@ def encode_tile(
                 if any_coded or not forget(fit, step.level, tables, band):
                     break
             elif density > 0:
-                seen = None if turn == 0 else CodedRows(rows, lanes)
-                fit_pass(step, given, fit, density, seen)
+                fit_pass(step, given, fit, density, None if turn == 0 else rows)
             filled[:], trellis[:] = before
             pass_weights(fit.activity[step.level], scaled, weights)
             entry_weights(derived.packed, weights, left)
@@ -243,7 +243,7 @@ def encode_tile(
         samples, energies = children, spread
     out = np.empty((height, width, params.channels), np.uint8)
     to_pixels(samples, width, height, fit.colour, out)
-    bits = np.zeros(MAX_FIT_BITS + 48 * base.size, np.uint8)
+    bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * base.size, np.uint8)
     n = write_fit(fit, tables, band, params.channels, coded, bits)
     head = np.packbits(bits[: encode_base(base, bits, n)]).tobytes()
     return _assemble(coded, head, queue, filled), out

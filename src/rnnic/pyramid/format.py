@@ -17,6 +17,7 @@ __all__ = [
     "Pass",
     "PyramidParams",
     "derive",
+    "lane_rows",
     "passes",
 ]
 
@@ -136,6 +137,13 @@ def passes(width: int, height: int) -> tuple[list[Pass], int, int]:
     return found[::-1], width, height
 
 
+def lane_rows(rows: int, lanes: int) -> list[int]:
+    """Return how many of a pass's rows each lane has (SPEC.md 5.5)."""
+    if rows < 4 * lanes:
+        return [rows] + [0] * (lanes - 1)
+    return [rows // lanes + (lane < rows % lanes) for lane in range(lanes)]
+
+
 def pass_step(step: int, level: int) -> int:
     """Step size of a level's differences, ``step * sqrt(2 / 2**level)``, in 1/1024 sample."""
     half = level // 2
@@ -207,6 +215,9 @@ def sign_vectors(quantiser: Quantiser) -> npt.NDArray[np.int16]:
         signed = np.where(negative, -quantiser.magnitudes, quantiser.magnitudes)
         vectors[:, :entries, pattern] = signed
     return vectors.reshape(-1, 3)
+
+
+PACKED = Derived._fields.index("packed")
 
 
 @lru_cache(maxsize=8)

@@ -15,10 +15,18 @@ from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import encode_best
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
-from rnnic.pyramid.format import EXACT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
+from rnnic.pyramid.format import (
+    EXACT,
+    MAX_STEP,
+    MIN_STEP,
+    STEP_SCALE,
+    Pass,
+    PyramidParams,
+    lane_rows,
+)
 from rnnic.pyramid.model import PyramidModel
 
-__all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
+__all__ = ["METHOD", "SECTION", "PyramidMethod", "step_of_quality"]
 
 SECTION = "PYRA"
 LANES = 4
@@ -134,13 +142,6 @@ class PyramidMethod(Method):
             "states": params.states,
             "lanes": params.lanes,
         }
-
-
-def lane_rows(rows: int, lanes: int) -> list[int]:
-    """Return how many of a pass's rows each lane has (SPEC.md 5.5)."""
-    if rows < 4 * lanes:
-        return [rows] + [0] * (lanes - 1)
-    return [rows // lanes + (lane < rows % lanes) for lane in range(lanes)]
 
 
 def _trace(
