@@ -176,7 +176,10 @@ def _trace(
         entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
 
     window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-    encode_tile(pixels[window], params, model, effort, sink=look)
+    # The choice of `encode_best` is not kept with the payload: the bytes tell which one it was.
+    for tune in (True, False):
+        if encode_tile(pixels[window], params, model, effort, tune=tune, sink=look)[0] == payload:
+            break
     return TileTrace(box.x, box.y, labels, entries)
 
 
