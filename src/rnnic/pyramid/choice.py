@@ -1,16 +1,19 @@
 """Chooses how a tile is coded: fitted or not, or without loss (encoder only)."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from rnnic.lossless import encode_lossless, looks_drawn
+from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
 __all__ = ["encode_best"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
 
@@ -22,7 +25,7 @@ def encode_best(
 
     Drawn tiles are tried without loss too: few colours and sharp edges often need fewer bytes so.
     """
-    step = params.step / STEP_SCALE
+    step = params.step / STEP_SCALE * DEPTH_SCALE[params.bit_depth]
 
     def cost(coded: tuple[bytes, Pixels]) -> float:
         data, rebuilt = coded

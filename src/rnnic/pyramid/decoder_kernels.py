@@ -27,8 +27,9 @@ from rnnic.pyramid.kernels import (
     row_energies,
     row_rebuild,
 )
+from rnnic.pyramid.pixel_kernels import row_pixels, to_pixels
 
-__all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights", "to_pixels"]
+__all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights"]
 
 MAX_ESCAPES = 7
 GRADIENTS = 4
@@ -544,47 +545,3 @@ def decode_passes(
     if plans.shape[0] == 0:
         to_pixels(p, width, height, colour, pixels)
     return True
-
-
-@jit
-def row_pixels(planes, y, width, colour, samples, out):
-    """Turn a row of the planes into 8-bit pixels.
-
-    Parameters
-    ----------
-    planes : int16 planes
-        Components, with a border of two columns.
-    y, width : int
-        Row, border included, and number of pixels.
-    colour : int32 array, (3, 3)
-        In 1/16384; not looked at for a grey image.
-    samples : uint8 array, (channels, width)
-        Room for the samples of a row.
-    out : uint8 array, (width, channels)
-    """
-    top = int32(255)
-    if planes.shape[0] == 1:
-        for x in range(width):
-            v = int32(int32(planes[0, y, x + 2]) + int32(32 + (128 << 6))) >> 6
-            out[x, 0] = max(min(v, top), int32(0))
-        return
-    half = int32((1 << 19) + (128 << 20))
-    # Channel by channel, then interleaved: either loop alone is vectorised.
-    for k in range(3):
-        a, b, c = int32(colour[0, k]), int32(colour[1, k]), int32(colour[2, k])
-        for x in range(width):
-            s = int32(int32(a * int32(planes[0, y, x + 2])) + int32(b * int32(planes[1, y, x + 2])))
-            s = int32(s + int32(int32(c * int32(planes[2, y, x + 2])) + half)) >> 20
-            samples[k, x] = max(min(s, top), int32(0))
-    for x in range(width):
-        out[x, 0] = samples[0, x]
-        out[x, 1] = samples[1, x]
-        out[x, 2] = samples[2, x]
-
-
-@jit
-def to_pixels(planes, width, height, colour, out):
-    """Turn planes with a border of two into 8-bit pixels, (height, width, channels)."""
-    samples = np.empty((planes.shape[0], width), np.uint8)
-    for y in range(height):
-        row_pixels(planes, y + 2, width, colour, samples, out[y])

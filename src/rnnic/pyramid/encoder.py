@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
 from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
-from rnnic.pyramid.colour import choose_colour, forward_matrix
+from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
-from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights, to_pixels
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights
 from rnnic.pyramid.encoder_kernels import (
     average_columns,
     average_rows,
@@ -31,6 +31,7 @@ from rnnic.pyramid.format import (
     quantiser_of,
 )
 from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
+from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
     CandidateGrid,
@@ -46,6 +47,7 @@ DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
 
 
@@ -96,13 +98,19 @@ def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def pyramid_of(
-    pixels: npt.NDArray[np.uint8], params: PyramidParams, fit: Fit
-) -> list[npt.NDArray[np.float32]]:
-    """Components of every level, finest first: float32 (components, height, width), 1/64 sample."""
+def pyramid_of(pixels: Pixels, params: PyramidParams, fit: Fit) -> list[npt.NDArray[np.float32]]:
+    """Components of every level, finest first: float32 (components, height, width), 1/64 sample.
+
+    With 16 bits, values are whole and means are rounded as decoders take them to be: what that rounding
+    would add up to over all levels is a step of its own.
+    """
     height, width = pixels.shape[:2]
+    deep = params.bit_depth == 16
     plane = np.empty((params.channels, height, width), np.float32)
-    to_components(pixels, forward_matrix(fit.colour, params.channels), plane)
+    matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
+    to_components(pixels, matrix, np.float32(128 * DEPTH_SCALE[params.bit_depth]), plane)
+    if deep:
+        np.rint(plane, out=plane)
     levels = [plane]
     for step in passes(width, height)[0][::-1]:
         above = levels[-1]
@@ -112,6 +120,8 @@ def pyramid_of(
         else:
             mean = np.empty((params.channels, (step.height + 1) // 2, step.width), np.float32)
             average_rows(above, mean)
+        if deep:
+            np.floor(mean, out=mean)
         levels.append(mean)
     return levels
 
@@ -129,7 +139,7 @@ def with_room(
 
 
 def encode_tile(
-    pixels: npt.NDArray[np.uint8],
+    pixels: Pixels,
     params: PyramidParams,
     model: PyramidModel,
     effort: int = 5,
@@ -139,12 +149,13 @@ def encode_tile(
     weight: float = DEFAULT_LAMBDA,
     counts: npt.NDArray[np.int64] | None = None,
     sink: Sink | None = None,
-) -> tuple[bytes, npt.NDArray[np.uint8]]:
+) -> tuple[bytes, Pixels]:
     """Encode a tile.
 
     Parameters
     ----------
-    pixels : uint8 array, (height, width, channels)
+    pixels : uint8 or uint16 array, (height, width, channels)
+        Of the type that ``params.bit_depth`` says.
     params, model
         What the decoder will be given; ``params.states`` is not changed by ``effort``.
     effort : int
@@ -164,7 +175,7 @@ def encode_tile(
     Returns
     -------
     data : bytes
-    reconstruction : uint8 array, (height, width, channels)
+    reconstruction : array like ``pixels``
         Exactly what `rnnic.pyramid.decoder.decode_tile` returns for ``data``.
     """
     height, width = pixels.shape[:2]
@@ -241,15 +252,15 @@ def encode_tile(
                         "lanes": rows.residuals, "magnitudes": rows.magnitudes[0],
                         "scaled": scaled})  # fmt: skip
         samples, energies = children, spread
-    out = np.empty((height, width, params.channels), np.uint8)
-    to_pixels(samples, width, height, fit.colour, out)
+    out = np.empty((height, width, params.channels), f"<u{params.bit_depth // 8}")
+    to_pixels(samples, width, height, fit.colour, out.view(np.uint8))
     bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * base.size, np.uint8)
     n = write_fit(fit, tables, band, params.channels, coded, bits)
     head = np.packbits(bits[: encode_base(base, bits, n)]).tobytes()
-    return _assemble(coded, head, queue, filled), out
+    return _assemble(coded, head, queue, filled), out.astype(params.dtype, copy=False)
 
 
-def start_fit(pixels: npt.NDArray[np.uint8], params: PyramidParams, model: PyramidModel) -> Fit:
+def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel) -> Fit:
     """Return a tile's colour matrix with the model's filters and weights, to be changed by pass."""
     fit = model_fit(model.tables(params.channels), model.band(params.step))
     colour = fit.colour

@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 STEP_SCALE = 1024
-MIN_STEP = STEP_SCALE // 4
+MIN_STEP = {8: STEP_SCALE // 4, 16: STEP_SCALE // 64}
+"""By bits of a sample. The finest passes have steps of at least 16, so that products stay in 32 bits."""
 MAX_STEP = 128 * STEP_SCALE
 MAX_SIDE = 1 << 13
 EXACT = 1 << 15
@@ -63,7 +64,7 @@ class PyramidParams:
     channels : int
         1 (grey) or 3 (RGB).
     bit_depth : int
-        Bits per sample; 8.
+        Bits per sample; 8 or 16.
     """
 
     step: int
@@ -73,12 +74,18 @@ class PyramidParams:
     bit_depth: int = 8
 
     def __post_init__(self) -> None:
-        if not MIN_STEP <= self.step <= MAX_STEP:
-            raise ValueError(f"step {self.step} is outside {MIN_STEP}..{MAX_STEP}")
+        if self.channels not in (1, 3) or self.bit_depth not in MIN_STEP:
+            raise ValueError("unsupported number of channels or bit depth")
+        least = MIN_STEP[self.bit_depth]
+        if not least <= self.step <= MAX_STEP:
+            raise ValueError(f"step {self.step} is outside {least}..{MAX_STEP}")
         if self.states not in TRELLIS or self.lanes not in (1, 2, 4):
             raise ValueError("unknown number of trellis states or lanes")
-        if self.channels not in (1, 3) or self.bit_depth != 8:
-            raise ValueError("unsupported number of channels or bit depth")
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the type of samples."""
+        return f"uint{self.bit_depth}"
 
     def to_bytes(self) -> bytes:
         """Serialise in 8 bytes."""

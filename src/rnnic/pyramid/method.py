@@ -40,9 +40,10 @@ def _load_model(payload: bytes) -> PyramidModel:
     return PyramidModel.from_bytes(payload)
 
 
-def step_of_quality(quality: float) -> float:
-    """Return the step size, in samples, that stands for a quality of 0 … 100."""
-    return float(0.75 + 60 * (1 - quality / 100) ** 1.25)
+def step_of_quality(quality: float, bit_depth: int = 8) -> float:
+    """Return the step size, in 8-bit samples, that stands for a quality of 0 … 100."""
+    finest = 0.75 if bit_depth == 8 else MIN_STEP[16] / STEP_SCALE
+    return float(finest + 60 * (1 - quality / 100) ** 1.25)
 
 
 class PyramidMethod(Method):
@@ -56,18 +57,27 @@ class PyramidMethod(Method):
     can_reduce = True
     control_resolution = 2 / STEP_SCALE
     has_effort = True
-    control_range = (MIN_STEP / STEP_SCALE, MAX_STEP / STEP_SCALE)
 
-    def control(self, options: EncodeOptions) -> float:
+    def control_range(self, bit_depth: int) -> tuple[float, float]:
+        """Return the least and the greatest step size."""
+        return MIN_STEP[bit_depth] / STEP_SCALE, MAX_STEP / STEP_SCALE
+
+    def control(self, options: EncodeOptions, bit_depth: int) -> float:
         """Return the step size that the options ask for."""
         if options.error_threshold is not None:
             raise OptionError(
                 "error_threshold is of method raster; method pyramid takes quality or step"
             )
         if options.step is not None:
+            least = self.control_range(bit_depth)[0]
+            if options.step < least:
+                raise OptionError(
+                    f"step is {options.step}; it must be at least {least}"
+                    f" for samples of {bit_depth} bits"
+                )
             return options.step
         quality = DEFAULT_QUALITY if options.quality is None else options.quality
-        return step_of_quality(quality)
+        return step_of_quality(quality, bit_depth)
 
     def encode(
         self,
@@ -88,8 +98,9 @@ class PyramidMethod(Method):
         own = _load_model(model.sections[SECTION])
         effort = options.effort
         channels = pixels.shape[2]
-        step = min(max(round(control * STEP_SCALE), MIN_STEP), MAX_STEP)
-        params = PyramidParams(step, states_for_effort(effort), LANES, channels)
+        bit_depth = 8 * pixels.itemsize
+        step = min(max(round(control * STEP_SCALE), MIN_STEP[bit_depth]), MAX_STEP)
+        params = PyramidParams(step, states_for_effort(effort), LANES, channels, bit_depth)
         reconstruction = np.empty_like(pixels)
         done = 0
 
@@ -117,7 +128,7 @@ class PyramidMethod(Method):
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
         params = PyramidParams.from_bytes(header.parameters)
-        if params.channels != header.channels or params.bit_depth != header.bit_depth:
+        if params.channels != header.colours or params.bit_depth != header.bit_depth:
             raise FormatError("the header and its parameters disagree on the pixel format")
         if header.tile_size % _TILE_MULTIPLE:
             raise FormatError(f"tile size {header.tile_size}, not a multiple of {_TILE_MULTIPLE}")
@@ -134,9 +145,9 @@ class PyramidMethod(Method):
         del box
         return 3
 
-    def describe(self, parameters: bytes) -> dict[str, Any]:
+    def describe(self, header: Header) -> dict[str, Any]:
         """Return step size, trellis states and lanes."""
-        params = PyramidParams.from_bytes(parameters)
+        params = PyramidParams.from_bytes(header.parameters)
         return {
             "step": params.step / STEP_SCALE,
             "states": params.states,
