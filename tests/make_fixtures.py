@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from checks import Pixels, extreme_images, photo_like
+from checks import Pixels, extreme_images, photo_like, pixels_of
 from PIL import Image
 
 import rnnic
@@ -49,8 +49,30 @@ def fixtures() -> Iterator[tuple[str, bytes]]:
     photo = np.array(Image.open(Path(__file__).parent.parent / "examples" / "kodim23.png"))
     yield "raster-photo", rnnic.encode(photo[200:296, 300:460], error_threshold=4, tile_size=64)
     yield from pyramid_fixtures()
+    yield from pixel_fixtures()
     metadata = rnnic.Metadata(b"II*\0exif", b"profile", b"<x:xmpmeta/>", {"Title": "fixture"})
     yield "raster-metadata", rnnic.encode(photo_like(8, 8), error_threshold=4, metadata=metadata)
+
+
+def pixel_fixtures() -> Iterator[tuple[str, bytes]]:
+    """Yield the fixtures of alpha and of 16 bits."""
+    for channels in range(1, 5):
+        for dtype in (np.uint8, np.uint16):
+            if channels % 2 and dtype is np.uint8:
+                continue
+            kind = f"{channels}x{8 * np.dtype(dtype).itemsize}"
+            for height, width in ((1, 1), (23, 50)):
+                image = pixels_of(height, width, channels, dtype)
+                size = f"{width}x{height}"
+                for step in (0.25, 4.0):
+                    yield f"pyramid-{kind}-{size}-{step:g}", rnnic.encode(image, step=step)
+                for threshold in (0, 0.5, 4):
+                    data = rnnic.encode(image, error_threshold=threshold, tile_size=16)
+                    yield f"raster-{kind}-{size}-{threshold:g}", data
+    drawn = np.random.default_rng(4).integers(0, 65536, (12, 4), np.uint16)[:, 1:]
+    blocks = np.random.default_rng(1).integers(0, 12, (12, 9))
+    image = drawn[np.repeat(np.repeat(blocks, 4, 0), 6, 1)]
+    yield "pyramid-drawn-16", rnnic.encode(image, quality=90)
 
 
 def pyramid_fixtures() -> Iterator[tuple[str, bytes]]:

@@ -48,10 +48,11 @@ def test_grey_stays_grey_and_is_smaller() -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        np.zeros((4, 4), np.uint16),
+        np.zeros((4, 4), np.int16),
         np.zeros((4, 4), float),
-        np.zeros((4, 4, 2), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4), bool),
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((4, 4, 0), np.uint8),
         np.zeros(4, np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 4, 3, 1), np.uint8),
@@ -251,6 +252,7 @@ def test_info(tmp_path: Path) -> None:
         "width": 90,
         "height": 70,
         "channels": 3,
+        "alpha": False,
         "bit_depth": 8,
         "method": "raster",
         "parameters": {"error_threshold": 4.5, "palette_scale": 5.625},

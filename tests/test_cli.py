@@ -209,11 +209,26 @@ def test_bad_images(tmp_path: Path) -> None:
     cmyk = tmp_path / "cmyk.jpg"
     Image.new("CMYK", (8, 8)).save(cmyk)
     fails(run("compress", cmyk, out), 1, "cmyk.jpg", "CMYK", "convert it to RGB")
-    deep = tmp_path / "deep.png"
-    Image.new("I;16", (8, 8)).save(deep)
-    fails(run("compress", deep, out), 1, "deep.png", "more than 8 bits")
     fails(run("compress", tmp_path, out), 1, str(tmp_path))
     assert not out.exists()
+
+
+def test_alpha_and_16_bits_through_files(tmp_path: Path) -> None:
+    from rnnic.files import load_image, save_image
+
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 4), np.uint16)
+    deep[:5, :, 3] = 0
+    source, packed, out = tmp_path / "a.png", tmp_path / "a.rnnic", tmp_path / "b.png"
+    save_image(source, deep)
+    assert run("compress", source, packed, "0", "--keep-hidden").exit_code == 0
+    found = json.loads(run("info", packed, "--json").output)
+    assert (found["channels"], found["alpha"], found["bit_depth"]) == (4, True, 16)
+    fails(run("decompress", packed, tmp_path / "b.jpg"), 2, "JPEG keeps no alpha")
+    assert run("decompress", packed, out).exit_code == 0
+    np.testing.assert_array_equal(load_image(out).pixels, deep)
+    assert run("compress", source, packed, "--alpha-quality=0", "--overwrite").exit_code == 0
+    alpha = rnnic.read(packed)[:, :, 3]
+    assert len(np.unique(alpha)) == 2
 
 
 @pytest.mark.parametrize("value", ["nan", "-1", "inf", "443"])

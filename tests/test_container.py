@@ -150,8 +150,8 @@ def with_head(data: bytes, offset: int, layout: str, value: int) -> bytes:
     [
         (0, "B", 2, FormatError, "pip install --upgrade"),
         (1, "B", 77, FormatError, "method 77"),
-        (2, "B", 2, FormatError, "channels"),
-        (3, "B", 16, FormatError, "bits per sample"),
+        (2, "B", 5, FormatError, "channels"),
+        (3, "B", 12, FormatError, "bits per sample"),
         (4, "<I", 0, LimitError, "width"),
         (4, "<I", 2**24 + 1, LimitError, "width"),
         (8, "<I", 2**24 + 1, LimitError, "height"),

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import io
 import os
@@ -76,29 +77,31 @@ def test_palette_becomes_rgb(tmp_path: Path, rgb: Pixels) -> None:
     np.testing.assert_array_equal(loaded.pixels, np.asarray(indexed.convert("RGB")))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_opaque_alpha_is_dropped(tmp_path: Path, rgb: Pixels, mode: str) -> None:
-    opaque = Image.fromarray(rgb).convert(mode)
-    loaded = load_image(_save(tmp_path / "a.png", opaque))
-    np.testing.assert_array_equal(loaded.pixels, np.asarray(opaque.convert(mode.rstrip("A"))))
+def test_alpha_is_kept(tmp_path: Path, rgb: Pixels, mode: str, suffix: str) -> None:
+    image = Image.fromarray(rgb).convert(mode)
+    image.putalpha(Image.fromarray(rgb[:, :, 0]))
+    if suffix == ".webp" and mode == "LA":
+        pytest.skip("WebP has no grey")
+    loaded = load_image(_save(tmp_path / "a.png", image))
+    np.testing.assert_array_equal(loaded.pixels, np.asarray(image))
+    save_image(tmp_path / f"b{suffix}", loaded.pixels)
+    np.testing.assert_array_equal(load_image(tmp_path / f"b{suffix}").pixels, np.asarray(image))
 
 
-@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB"])
-def test_transparency_is_refused(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "channels"), [("P", 4), ("L", 2), ("RGB", 4)])
+def test_a_transparent_colour_becomes_alpha(tmp_path: Path, mode: str, channels: int) -> None:
     image = Image.new("RGB", (4, 4), (7, 7, 7)).convert(mode)
-    options: dict[str, Any] = {}
-    if mode.endswith("A"):
-        image.putalpha(Image.new("L", (4, 4), 128))
-    else:
-        options["transparency"] = (7, 7, 7) if mode == "RGB" else image.getpixel((0, 0))
-    path = _save(tmp_path / "clear.png", image, **options)
-    with pytest.raises(UnsupportedImageError, match=r"clear\.png: mode .*transparent.*flatten"):
-        load_image(path)
+    key: Any = (7, 7, 7) if mode == "RGB" else image.getpixel((0, 0))
+    loaded = load_image(_save(tmp_path / "clear.png", image, transparency=key))
+    assert loaded.pixels.shape == (4, 4, channels)
+    assert loaded.pixels[0, 0, -1] == 0
 
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [("CMYK", ".tif"), ("LAB", ".tif"), ("I;16", ".png"), ("I", ".tif"), ("F", ".tif")],
+    [("CMYK", ".tif"), ("LAB", ".tif"), ("I", ".tif"), ("F", ".tif")],
 )
 def test_other_colours_and_depths_are_refused(tmp_path: Path, mode: str, suffix: str) -> None:
     path = _save(tmp_path / f"odd{suffix}", Image.new(mode, (4, 4)))
@@ -112,30 +115,88 @@ def test_cmyk_jpeg_is_refused(tmp_path: Path) -> None:
         load_image(path)
 
 
-def _png_of_depth_16(pixels: npt.NDArray[np.uint16]) -> bytes:
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pnm"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_are_kept(tmp_path: Path, metadata: Metadata, channels: int, suffix: str) -> None:
+    rng = np.random.default_rng(channels)
+    pixels = rng.integers(0, 65536, (9, 7, channels), np.uint16)
+    pixels = pixels[:, :, 0] if channels == 1 else pixels
+    path = tmp_path / f"deep{suffix}"
+    if suffix == ".pnm" and channels in (2, 4):
+        with pytest.raises(OptionError, match=r"deep\.pnm: PPM keeps no alpha"):
+            save_image(path, pixels)
+        assert not path.exists()
+        return
+    save_image(path, pixels, metadata)
+    loaded = load_image(path)
+    assert loaded.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(loaded.pixels, pixels)
+    if suffix != ".pnm":
+        assert loaded.metadata.icc == metadata.icc
+        exif = Image.Exif()
+        exif.load(loaded.metadata.exif or b"")
+        assert exif[0x0112] == 6
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_files_agree_with_another_library(tmp_path: Path, channels: int) -> None:
+    import imagecodecs
+
+    pixels = np.random.default_rng(9).integers(0, 65536, (23, 31, channels), np.uint16)
+    pixels = pixels[:, :, 0] if channels == 1 else pixels
+    path = tmp_path / "theirs.png"
+    path.write_bytes(imagecodecs.png_encode(pixels))
+    np.testing.assert_array_equal(load_image(path).pixels, pixels)
+    save_image(tmp_path / "ours.png", pixels)
+    theirs = imagecodecs.png_decode((tmp_path / "ours.png").read_bytes())
+    np.testing.assert_array_equal(theirs, pixels)
+
+
+def test_a_transparent_colour_of_16_bits_becomes_alpha(tmp_path: Path) -> None:
     import struct
     import zlib
 
-    def chunk(kind: bytes, payload: bytes) -> bytes:
-        crc = zlib.crc32(kind + payload)
-        return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
-
-    height, width, _ = pixels.shape
-    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def test_16_bit_rgb_is_not_cut_off_silently() -> None:
-    file = io.BytesIO(_png_of_depth_16(np.full((3, 3, 3), 1000, np.uint16)))
-    with pytest.raises(UnsupportedImageError, match="more than 8 bits"):
-        load_image(file)
+    pixels = np.zeros((3, 3, 3), np.uint16)
+    pixels[1, 1] = 1000, 2000, 3000
+    save_image(tmp_path / "a.png", pixels)
+    data = (tmp_path / "a.png").read_bytes()
+    key = b"tRNS" + struct.pack(">3H", 1000, 2000, 3000)
+    at = data.index(b"IDAT") - 4
+    chunk = struct.pack(">I", 6) + key + struct.pack(">I", zlib.crc32(key))
+    (tmp_path / "b.png").write_bytes(data[:at] + chunk + data[at:])
+    found = load_image(tmp_path / "b.png").pixels
+    assert found.shape == (3, 3, 4)
+    assert found[1, 1].tolist() == [1000, 2000, 3000, 0]
+    assert found[0, 0].tolist() == [0, 0, 0, 65535]
 
 
-def test_16_bit_ppm_is_refused() -> None:
-    with pytest.raises(UnsupportedImageError, match="more than 8 bits"):
-        load_image(io.BytesIO(b"P6 2 1 65535\n" + bytes(12)))
+def test_pnm_of_other_depths_is_scaled() -> None:
+    found = load_image(io.BytesIO(b"P6 2 1 1023\n" + bytes([3, 255, 0, 0, 2, 0] * 2))).pixels
+    assert found.dtype == np.uint16
+    assert found[0, 0].tolist() == [65535, 0, round(512 * 65535 / 1023)]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp"])
+def test_16_bits_are_not_cut_off_silently(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(OptionError, match="keeps 8 bits a sample, these have 16"):
+        save_image(tmp_path / f"a{suffix}", np.zeros((3, 3), np.uint16))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
+def test_damaged_deep_images_are_refused_or_read(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(3)
+    path = tmp_path / f"a{suffix}"
+    save_image(path, rng.integers(0, 65536, (8, 9, 3), np.uint16))
+    data = path.read_bytes()
+    for _ in range(300):
+        changed = bytearray(data)
+        if rng.integers(3) == 0:
+            del changed[int(rng.integers(len(data))) :]
+        else:
+            changed[int(rng.integers(len(data)))] = int(rng.integers(256))
+        with contextlib.suppress(RnnicError):
+            load_image(io.BytesIO(bytes(changed)))
 
 
 def test_animation_is_refused(tmp_path: Path) -> None:
@@ -206,11 +267,10 @@ def test_metadata_survives(tmp_path: Path, rgb: Pixels, metadata: Metadata, suff
     assert exif[0x010F] == "Maker"
     assert exif.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
     assert exif.get_ifd(0x8825)[1] == "N"
-    if suffix == ".tif":
-        # Pillow turns TIFF files as their tag says when it reads them, and drops the tag.
-        np.testing.assert_array_equal(loaded.pixels, np.rot90(rgb, -1))
-    else:
-        assert exif[0x0112] == 6
+    assert exif[0x0112] == 6
+    if suffix != ".jpg":
+        np.testing.assert_array_equal(loaded.pixels, rgb)
+    if suffix != ".tif":
         assert loaded.metadata.exif == metadata.exif
     if suffix != ".webp":
         x, y = map(float, loaded.metadata.text["dpi"].split(","))

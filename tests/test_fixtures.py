@@ -21,7 +21,7 @@ def test_fixtures_decode_to_the_same_pixels(version: str, crc: str, name: str) -
     data = (FOLDER / version / name).read_bytes()
     pixels = rnnic.decode(data, model=MODEL)
     assert f"{checksum(pixels):08x}" == crc
-    rows = np.array(reference.decode(data, MODEL.to_bytes()), np.uint8)
+    rows = np.array(reference.decode(data, MODEL.to_bytes()), pixels.dtype)
     np.testing.assert_array_equal(rows.reshape(pixels.shape), pixels)
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from rnnic.errors import FormatError, RnnicError, TruncatedError
 from rnnic.lossless import decode_lossless, encode_lossless, looks_drawn
-from rnnic.pyramid.reference import decode_exact
+from rnnic.lossless.reference import decode_exact
 
 
 def drawing(height: int, width: int, channels: int, colours: int) -> np.ndarray:
@@ -42,8 +42,9 @@ def test_any_pixels_come_back(image: np.ndarray) -> None:
     found = decode_lossless(data, image.shape, image.dtype)
     assert found.dtype == image.dtype
     np.testing.assert_array_equal(found, image)
-    if image.dtype == np.uint8:
-        assert decode_exact(data, image.shape[2], image.shape[1], image.shape[0]) == image.tolist()
+    height, width, channels = image.shape
+    depth = 8 * image.itemsize
+    assert decode_exact(data, channels, width, height, depth) == image.tolist()
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255))

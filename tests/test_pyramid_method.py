@@ -10,6 +10,8 @@ import rnnic
 from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
+from rnnic.pyramid import method
+from rnnic.pyramid.encoder import encode_tile
 from rnnic.reduction import block_means
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (5, 7), (32, 32), (33, 65), (70, 33)]
@@ -176,3 +178,21 @@ def test_a_gradient_without_any_residual() -> None:
     y, x = np.mgrid[0:height, 0:width]
     planes = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
     check_round_trip(np.stack(planes, -1).astype(np.uint8), with_reference=False, step=128.0)
+
+
+def test_traces_are_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So flat that filters of its own do not pay, which the encoder finds out by trying.
+    y, x = np.mgrid[0:256, 0:256]
+    noise = np.random.default_rng(0).normal(0, 0.6, (256, 256))
+    grey = (120 + x / 20 + y / 33 + noise).astype(np.uint8)
+    encoded = rnnic.encode_image(grey[:, :, None].repeat(3, 2), rnnic.EncodeOptions(step=4.0))
+    looked_at = []
+
+    def encode(*given: Any, **options: Any) -> tuple[bytes, np.ndarray]:
+        coded = encode_tile(*given, **options)
+        looked_at.append(coded[0])
+        return coded
+
+    monkeypatch.setattr(method, "encode_tile", encode)
+    encoded.traces()
+    assert looked_at[0] != looked_at[-1] == parse(memoryview(encoded.data)).tiles[0]

@@ -110,13 +110,13 @@ def test_parameters_keep_within_the_format(threshold: float) -> None:
     parameters = parameters_for(threshold)
     assert MIN_SCALE <= parameters.scale <= MAX_SCALE
     assert threshold - 1 / 64 < parameters.threshold / 64 <= threshold
-    assert RasterParameters.from_bytes(parameters.to_bytes()) == parameters
+    assert RasterParameters.from_bytes(parameters.to_bytes(), 8) == parameters
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\0\0\xff\0", b"\0\0\xff\xff", b"12345"])
 def test_wrong_parameters_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
-        RasterParameters.from_bytes(data)
+        RasterParameters.from_bytes(data, 8)
 
 
 def test_model_section_comes_back() -> None:
@@ -146,7 +146,7 @@ def test_tile_payload_must_end_where_its_last_symbol_does() -> None:
     image = photo_like(16, 16)
     container = parse(memoryview(rnnic.encode(image, method="raster")))
     part = load_model(rnnic.default_model().sections["RAST"]).rgb
-    parameters = RasterParameters.from_bytes(container.header.parameters)
+    parameters = RasterParameters.from_bytes(container.header.parameters, 8)
     payload = bytes(container.tiles[0])
     box = container.header.tile_box(0)
     out = np.zeros_like(image)

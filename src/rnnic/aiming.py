@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from rnnic.metrics import psnr
 
 __all__ = ["Aim", "Goal", "Made", "PsnrGoal", "SizeGoal", "aim_at", "refine", "sample_of"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 
 _BLOCK = 112
 _CELL = 256
@@ -188,7 +188,7 @@ def sample_of(pixels: Pixels) -> Pixels:
     down, across = height // cell, width // cell
     if down * across < _MIN_CELLS:
         return pixels
-    out = np.empty((down * _BLOCK, across * _BLOCK, pixels.shape[2]), np.uint8)
+    out = np.empty((down * _BLOCK, across * _BLOCK, pixels.shape[2]), pixels.dtype)
     for row in range(down):
         for column in range(across):
             # The middle of a cell, at even coordinates.
@@ -211,7 +211,7 @@ def aim_at(
     Parameters
     ----------
     goal : Goal
-    pixels : uint8 (H, W, c)
+    pixels : uint8 or uint16 (H, W, c)
     effort : int
         The effort of the encodes that follow.
     span : tuple of float

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import numpy.typing as npt
 
 from rnnic.container import MAX_SIDE, parse
@@ -28,7 +27,7 @@ __all__ = [
     "write",
 ]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 
 
 def _load(source: PathLike | BinaryIO) -> tuple[bytes, str]:
@@ -80,8 +79,8 @@ def write(
     ----------
     target : path or binary file
         Where to write. A path is replaced only once the new file is complete.
-    image : uint8 (H, W), (H, W, 1) or (H, W, 3)
-        Grey or RGB pixels.
+    image : uint8 or uint16 (H, W) or (H, W, c)
+        As :func:`encode` takes it.
     overwrite : bool
         Whether an existing file is replaced.
     **options
@@ -115,6 +114,8 @@ class FileInfo:
     width: int
     height: int
     channels: int
+    alpha: bool
+    """Whether the last channel is alpha."""
     bit_depth: int
     method: str
     parameters: dict[str, Any]
@@ -169,9 +170,10 @@ def _info(data: memoryview) -> FileInfo:
         width=header.width,
         height=header.height,
         channels=header.channels,
+        alpha=header.has_alpha,
         bit_depth=header.bit_depth,
         method=method.name,
-        parameters=method.describe(header.parameters),
+        parameters=method.describe(header),
         model_id=header.model_id.hex(),
         tile_size=header.tile_size,
         tiles=header.tile_count,

@@ -26,6 +26,7 @@ __all__ = [
     "TileBox",
     "parse",
     "serialize",
+    "window_of",
 ]
 
 SIGNATURE = b"\x8aRNNIC\r\n"
@@ -49,6 +50,11 @@ class TileBox(NamedTuple):
     height: int
 
 
+def window_of(box: TileBox) -> tuple[slice, slice]:
+    """Return what picks a box out of an image's array."""
+    return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+
+
 @dataclass(frozen=True)
 class Header:
     """The content of the chunk ``HEAD``; what it says has been checked against its limits.
@@ -58,9 +64,9 @@ class Header:
     method : int
         Code of the method (SPEC.md 2.2).
     channels : int
-        1 (grey) or 3 (RGB).
+        1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
     bit_depth : int
-        Bits per sample, 8.
+        Bits per sample, 8 or 16.
     width, height : int
         Size of the image in pixels.
     tile_size : int
@@ -86,10 +92,10 @@ class Header:
     parameters: bytes = b""
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
-            raise FormatError(f"{self.channels} channels; this version knows 1 and 3")
-        if self.bit_depth != 8:
-            raise FormatError(f"{self.bit_depth} bits per sample; this version knows 8")
+        if self.channels not in range(1, 5):
+            raise FormatError(f"{self.channels} channels; this version knows 1 to 4")
+        if self.bit_depth not in (8, 16):
+            raise FormatError(f"{self.bit_depth} bits per sample; this version knows 8 and 16")
         for name, side in (("width", self.width), ("height", self.height)):
             if not 1 <= side <= MAX_SIDE:
                 raise LimitError(f"{name} {side} is outside 1 … {MAX_SIDE}")
@@ -101,6 +107,21 @@ class Header:
             raise LimitError(
                 f"{self.tile_count} tiles, more than {MAX_TILES}; use a larger tile size"
             )
+
+    @property
+    def colours(self) -> int:
+        """Number of channels without alpha, 1 or 3; what the method codes."""
+        return 1 if self.channels < 3 else 3
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.channels % 2 == 0
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the type of samples."""
+        return f"uint{self.bit_depth}"
 
     @property
     def columns(self) -> int:

@@ -3,21 +3,24 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.container import DEFAULT_MAX_PIXELS, Container, Header, TileBox, parse
+from rnnic.alpha import decode_alpha
+from rnnic.container import DEFAULT_MAX_PIXELS, Container, Header, TileBox, parse, window_of
 from rnnic.encoding import resolve_model
 from rnnic.errors import OptionError, TruncatedError
 from rnnic.methods import Method, TileDecoder, method_by_code
 from rnnic.model import Model
 from rnnic.parallel import map_threads, thread_count
+from rnnic.parts import split_part
 from rnnic.reduction import block_means
 
 __all__ = ["MAX_REDUCE", "decode"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 Data = bytes | bytearray | memoryview
 PathLike = str | os.PathLike[str]
 
@@ -70,14 +73,14 @@ class _Geometry:
         return [row * self.header.columns + column for row in rows for column in columns]
 
 
-def _output(out: Pixels | None, shape: tuple[int, int, int]) -> Pixels:
+def _output(out: Pixels | None, shape: tuple[int, int, int], dtype: str) -> Pixels:
     """Return an array (h, w, c) to decode into; `out` itself where the caller gave one."""
     if out is None:
-        return np.empty(shape, np.uint8)
+        return np.empty(shape, dtype)
     expected = shape if shape[2] > 1 or out.ndim == 3 else shape[:2]
-    if out.shape != expected or out.dtype != np.uint8 or not out.flags.writeable:
-        raise OptionError(f"out must be a writeable uint8 array of shape {expected}")
-    return out.reshape(shape) if out.flags.c_contiguous else np.empty(shape, np.uint8)
+    if out.shape != expected or out.dtype != np.dtype(dtype) or not out.flags.writeable:
+        raise OptionError(f"out must be a writeable {dtype} array of shape {expected}")
+    return out.reshape(shape) if out.flags.c_contiguous else np.empty(shape, dtype)
 
 
 def decode(
@@ -104,7 +107,7 @@ def decode(
         the full image.
     threads : int, optional
         Tiles decoded at once; the default is the number of CPUs, at most 8.
-    out : uint8 array, optional
+    out : uint8 or uint16 array, optional
         Receives the pixels and is returned.
     max_pixels : int
         Larger images are refused.
@@ -113,8 +116,8 @@ def decode(
 
     Returns
     -------
-    uint8 (H, W) or (H, W, 3)
-        Grey or RGB pixels.
+    uint8 or uint16 (H, W) or (H, W, c)
+        Grey; or with c = 2 grey and alpha, 3 RGB, 4 RGB and alpha. The type is the one that was encoded.
 
     Raises
     ------
@@ -138,12 +141,12 @@ def decode(
     decode_tile = method.tile_decoder(header, wanted, early)
     _check_tile_sizes(container, method)
     view = _Geometry(header, reduce).region(region)
-    target = _output(out, (view.height, view.width, header.channels))
+    target = _output(out, (view.height, view.width, header.channels), header.dtype)
     count = thread_count(threads)
     if early == reduce:
         _decode_view(container, _Geometry(header, reduce), decode_tile, view, target, count)
     else:
-        whole = np.empty((header.height, header.width, header.channels), np.uint8)
+        whole: Pixels = np.empty((header.height, header.width, header.channels), header.dtype)
         full = _Geometry(header, 0)
         _decode_view(container, full, decode_tile, full.region(None), whole, count)
         small = block_means(whole, 1 << reduce)
@@ -165,17 +168,28 @@ def _decode_view(
 ) -> None:
     """Decode the tiles that a view of the image touches into an array of the view's size."""
 
+    def decode_box(index: int, place: TileBox, out: Pixels) -> None:
+        payload, full = container.tiles[index], container.header.tile_box(index)
+        if not container.header.has_alpha:
+            decode_tile(payload, full, place, out)
+            return
+        part, payload = split_part(payload)
+        decode_tile(payload, full, place, out[:, :, :-1])
+        alpha = decode_alpha(bytes(part), full.height, full.width, out.dtype)[:, :, None]
+        window = out[window_of(place)]
+        window[:, :, -1:] = block_means(alpha, 1 << geometry.reduce) if geometry.reduce else alpha
+
     def place(index: int) -> None:
-        full, box = container.header.tile_box(index), geometry.box(index)
+        box = geometry.box(index)
         left, upper = max(view.x, box.x), max(view.y, box.y)
         right = min(view.x + view.width, box.x + box.width)
         lower = min(view.y + view.height, box.y + box.height)
         if (right - left, lower - upper) == (box.width, box.height):
             moved = TileBox(box.x - view.x, box.y - view.y, box.width, box.height)
-            decode_tile(container.tiles[index], full, moved, target)
+            decode_box(index, moved, target)
             return
-        tile = np.empty((box.height, box.width, target.shape[2]), np.uint8)
-        decode_tile(container.tiles[index], full, TileBox(0, 0, box.width, box.height), tile)
+        tile = np.empty((box.height, box.width, target.shape[2]), target.dtype)
+        decode_box(index, TileBox(0, 0, box.width, box.height), tile)
         target[upper - view.y : lower - view.y, left - view.x : right - view.x] = tile[
             upper - box.y : lower - box.y, left - box.x : right - box.x
         ]
@@ -188,6 +202,8 @@ def _check_tile_sizes(container: Container, method: Method) -> None:
     """Check that every tile has the bytes it needs at least, before its pixels are allocated."""
     for index, payload in enumerate(container.tiles):
         least = method.minimum_bytes(container.header.tile_box(index))
+        if container.header.has_alpha:
+            payload = split_part(payload)[1]
         if len(payload) < least:
             raise TruncatedError(
                 f"tile {index} has {len(payload)} bytes, its size needs {least} at least;"

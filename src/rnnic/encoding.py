@@ -1,9 +1,9 @@
 """Encoding images: options in, a file out."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -11,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
-from rnnic.container import Header, serialize
+from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
+from rnnic.container import Header, TileBox, serialize, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
 from rnnic.metadata import Metadata
 from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
 from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
+from rnnic.parallel import map_threads, thread_count
+from rnnic.parts import pack_part
 from rnnic.targets import Search
 
 __all__ = ["Encoded", "encode", "encode_image", "resolve_model"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
@@ -36,7 +39,7 @@ class Encoded:
     ----------
     data : bytes
         The file.
-    reconstruction : uint8 (H, W) or (H, W, 3)
+    reconstruction : uint8 or uint16 (H, W) or (H, W, c)
         The pixels that a decoder will give.
     """
 
@@ -65,7 +68,7 @@ class Encoded:
 
 
 def _checked_pixels(image: npt.ArrayLike) -> Pixels:
-    """Return the image as C-contiguous uint8 (H, W, c) with c = 1 or 3.
+    """Return the image as C-contiguous uint8 or uint16 (H, W, c) with c = 1 … 4.
 
     Raises
     ------
@@ -73,19 +76,19 @@ def _checked_pixels(image: npt.ArrayLike) -> Pixels:
         If its shape or type is another.
     """
     pixels = np.asarray(image)
-    if pixels.dtype != np.uint8:
+    if pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise UnsupportedImageError(
-            f"samples of type {pixels.dtype}; this version compresses uint8, convert the image"
+            f"samples of type {pixels.dtype}; uint8 and uint16 can be compressed, convert the image"
         )
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+    if pixels.ndim != 3 or pixels.shape[2] not in range(1, 5):
         raise UnsupportedImageError(
-            f"an array of shape {np.shape(image)}; (H, W), (H, W, 1) or (H, W, 3) is needed"
+            f"an array of shape {np.shape(image)}; (H, W) or (H, W, c) with c = 1 … 4 is needed"
         )
     if 0 in pixels.shape:
         raise UnsupportedImageError(f"an image without pixels, shape {np.shape(image)}")
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
 def resolve_model(model: Model | PathLike | None) -> Model:
@@ -106,15 +109,16 @@ def encode(
 
     Parameters
     ----------
-    image : uint8 (H, W), (H, W, 1) or (H, W, 3)
-        Grey or RGB pixels.
+    image : uint8 or uint16 (H, W) or (H, W, c)
+        Grey, or with c = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Colours are not premultiplied.
     metadata : Metadata, optional
         Travels along in the file.
     progress : callable, optional
         Receives the fraction done, 0 … 1, and what is being done.
     **options
         See :class:`rnnic.EncodeOptions`: ``quality``, ``error_threshold``, ``target_psnr``,
-        ``target_bytes``, ``method``, ``neighbors``, ``threads``, ``tile_size``, ``model``.
+        ``target_bytes``, ``alpha_quality``, ``keep_hidden``, ``method``, ``neighbors``, ``threads``,
+        ``tile_size``, ``model``.
 
     Returns
     -------
@@ -156,10 +160,22 @@ def encode_image(
     pixels = _checked_pixels(image)
     method = method_by_name(options.chosen_method)
     model = resolve_model(options.model)
+    if pixels.shape[2] % 2 == 0:
+        pixels = _with_coded_alpha(pixels, options)
     encoder = _Encoder(pixels, np.ndim(image), method, model, options, metadata or Metadata())
     if options.target_psnr is None and options.target_bytes is None:
-        return encoder.run(method.control(options), progress, "encoding")
+        control = method.control(options, 8 * pixels.itemsize)
+        return encoder.run(control, progress, "encoding")
     return _encode_to_target(encoder, progress)
+
+
+def _with_coded_alpha(pixels: Pixels, options: EncodeOptions) -> Pixels:
+    """Return a copy with alpha as it will be coded, and with hidden colours replaced unless kept."""
+    pixels = pixels.copy()
+    pixels[:, :, -1] = quantised_alpha(pixels[:, :, -1], options.alpha_quality)
+    if not options.keep_hidden:
+        fill_hidden(pixels[:, :, :-1], pixels[:, :, -1])
+    return pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,23 +189,57 @@ class _Encoder:
     options: EncodeOptions
     metadata: Metadata
 
-    def run(self, control: float, progress: Progress | None, what: str) -> Encoded:
+    @functools.cached_property
+    def header(self) -> Header:
+        """The header, but for the method's parameters."""
         height, width, channels = self.pixels.shape
-        model_id = self.model.section_id(self.method.section)
-        tile_size = self.options.tile_size or self.method.default_tile_size
-        header = Header(self.method.code, channels, 8, width, height, tile_size, model_id)
-        boxes = [header.tile_box(index) for index in range(header.tile_count)]
-        told = None if progress is None else lambda done: progress(done, what)
-        tiles = self.method.encode(self.pixels, boxes, control, self.model, self.options, told)
-        return self._wrap(replace(header, parameters=tiles.parameters), tiles)
-
-    def _wrap(self, header: Header, tiles: EncodedTiles) -> Encoded:
-        """Make a file of tiles."""
-        data = serialize(header, tiles.payloads, self.metadata)
-        shape = self.pixels.shape[: self.dimensions]
-        return Encoded(
-            data, tiles.reconstruction.reshape(shape), tiles, partial(self._wrap, header)
+        return Header(
+            self.method.code,
+            channels,
+            8 * self.pixels.itemsize,
+            width,
+            height,
+            self.options.tile_size or self.method.default_tile_size,
+            self.model.section_id(self.method.section),
         )
+
+    @functools.cached_property
+    def boxes(self) -> list[TileBox]:
+        """The places of the tiles."""
+        return [self.header.tile_box(index) for index in range(self.header.tile_count)]
+
+    @functools.cached_property
+    def colour(self) -> Pixels:
+        """The channels that the method codes."""
+        if not self.header.has_alpha:
+            return self.pixels
+        return np.ascontiguousarray(self.pixels[:, :, :-1])
+
+    @functools.cached_property
+    def alpha(self) -> list[bytes]:
+        """The alpha of each tile, as it comes before the method's payload."""
+        alpha = self.pixels[:, :, -1]
+        return map_threads(
+            lambda box: pack_part(encode_alpha(alpha[window_of(box)])),
+            self.boxes,
+            thread_count(self.options.threads),
+        )
+
+    def run(self, control: float, progress: Progress | None, what: str) -> Encoded:
+        """Encode the image."""
+        told = None if progress is None else lambda done: progress(done, what)
+        tiles = self.method.encode(self.colour, self.boxes, control, self.model, self.options, told)
+        return self._wrap(tiles)
+
+    def _wrap(self, tiles: EncodedTiles) -> Encoded:
+        """Make a file of tiles."""
+        payloads, reconstruction = tiles.payloads, tiles.reconstruction
+        if self.header.has_alpha:
+            payloads = [alpha + own for alpha, own in zip(self.alpha, payloads, strict=True)]
+            reconstruction = np.concatenate([reconstruction, self.pixels[:, :, -1:]], axis=2)
+        data = serialize(replace(self.header, parameters=tiles.parameters), payloads, self.metadata)
+        shape = self.pixels.shape[: self.dimensions]
+        return Encoded(data, reconstruction.reshape(shape), tiles, self._wrap)
 
 
 def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
@@ -217,7 +267,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     def excess(made: Encoded) -> float:
         return goal.excess(made, encoder.pixels)
 
-    span, resolution = method.control_range, method.control_resolution
+    span = method.control_range(encoder.header.bit_depth)
+    resolution = method.control_resolution
     search = Search(span, resolution, goal.tolerance, goal.finer_is_more)
     if not method.has_effort:
         found = search.run(attempt, excess)

@@ -1,6 +1,7 @@
 """Image files in and out, through Pillow."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import struct
@@ -14,6 +15,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
+from rnnic.deepfiles import (
+    is_deep_png,
+    is_deep_pnm,
+    is_tiff,
+    read_deep_png,
+    read_deep_pnm,
+    read_deep_tiff,
+    tiff_tags,
+    write_deep_png,
+    write_deep_pnm,
+    write_deep_tiff,
+)
 from rnnic.errors import LimitError, OptionError, RnnicError, UnsupportedImageError
 from rnnic.metadata import MAX_KEY_BYTES, Metadata
 from rnnic.output import STANDARD, OutputExistsError, atomic_output, check_output
@@ -24,6 +37,7 @@ __all__ = [
     "LoadedImage",
     "OutputExistsError",
     "atomic_output",
+    "check_format",
     "check_output",
     "image_format",
     "load_image",
@@ -31,7 +45,7 @@ __all__ = [
     "save_image",
 ]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 PathLike = str | os.PathLike[str]
 
 DPI_KEY = "dpi"
@@ -55,10 +69,12 @@ IMAGE_SUFFIXES = {
     ".jpeg": "JPEG",
 }
 """Format by suffix of the files that `save_image` writes; all but JPEG keep every pixel."""
+_WITH_ALPHA = ("PNG", "TIFF", "WEBP")
+_WITH_16_BITS = ("PNG", "TIFF", "PPM")
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "raw"},  # libtiff, which compresses, cannot write EXIF directories
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},
     "JPEG": {"quality": 95, "subsampling": 0},
 }
 
@@ -82,8 +98,8 @@ class LoadedImage:
 
     Parameters
     ----------
-    pixels : uint8 (H, W) or (H, W, 3)
-        Grey or RGB, not turned by the orientation tag.
+    pixels : uint8 or uint16 (H, W) or (H, W, 2 … 4)
+        Grey, grey and alpha, RGB, or RGB and alpha; not turned by the orientation tag.
     metadata : Metadata
         What travels with the pixels.
     format : str
@@ -128,7 +144,10 @@ def load_image(source: PathLike | BinaryIO) -> LoadedImage:
     Raises
     ------
     UnsupportedImageError
-        If the pixels are not 8-bit grey or RGB without transparency, or there are several frames.
+        If the pixels are neither grey nor RGB, have more than 16 bits a sample, or there are several
+        frames.
+    MissingDependencyError
+        If another package is needed to read them.
     LimitError
         If the image has more pixels than Pillow takes for safe.
     RnnicError
@@ -137,87 +156,116 @@ def load_image(source: PathLike | BinaryIO) -> LoadedImage:
         If the file cannot be read.
     """
     name = _name_of(source)
-    file: Any = source
-    if isinstance(source, (str, os.PathLike)) and os.fspath(source) == STANDARD:
-        file = io.BytesIO(sys.stdin.buffer.read())
+    data = read_bytes(source) if isinstance(source, (str, os.PathLike)) else source.read()
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images and of odd metadata; only its refusals matter here.
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
-                return _convert(image, name)
+            with Image.open(io.BytesIO(data)) as image:
+                return _convert(image, data, name)
     except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise LimitError(
-            f"{name}: more than {limit} pixels, the limit for image files; scale it down or cut it"
+            f"{name}: more than {_pixel_limit()} pixels, the limit for image files; scale it down or cut it"
         ) from error
     except UnidentifiedImageError as error:
+        if is_tiff(data):
+            return _other_tiff(data, name)
         raise RnnicError(f"{name}: not an image of a known format, or damaged") from error
-    except (RnnicError, MemoryError):
+    except MemoryError:
         raise
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise RnnicError(f"{name}: damaged image: {error}") from error
+    except RnnicError as error:
+        raise type(error)(f"{name}: {error}") from error
     except Exception as error:  # what Pillow's readers raise on damaged files knows no limits
         raise RnnicError(f"{name}: damaged image: {error}") from error
 
 
-def _convert(image: Image.Image, name: str) -> LoadedImage:
+def _convert(image: Image.Image, data: bytes, name: str) -> LoadedImage:
     """Return pixels and metadata of an opened image."""
     frames = getattr(image, "n_frames", 1)
     # The further pictures of an MPO file, the JPEG of many cameras, are previews and gain maps.
     if frames > 1 and image.format != "MPO":
         raise UnsupportedImageError(
-            f"{name}: {frames} frames, one can be compressed; save the frame you want on its own"
+            f"{frames} frames, one can be compressed; save the frame you want on its own"
         )
-    if _has_deep_samples(image):
-        raise _refusal(name, image.mode, "more than 8 bits per sample", "convert it to 8 bits")
     format_name = image.format or "unknown"
-    image.load()
-    flat = _opaque(image, name)
-    if flat.mode == "1":
-        flat = flat.convert("L")
-    elif flat.mode in ("P", "RGBX"):
-        flat = flat.convert("RGB")
-    if flat.mode in ("I", "F") or flat.mode.startswith("I;"):
-        raise _refusal(name, flat.mode, "more than 8 bits per sample", "convert it to 8 bits")
-    if flat.mode not in ("L", "RGB"):
-        raise _refusal(name, flat.mode, "neither grey nor RGB", "convert it to RGB")
-    if 0 in flat.size:
-        raise UnsupportedImageError(f"{name}: an image without pixels")
-    pixels = np.array(flat, np.uint8)
-    return LoadedImage(pixels, _metadata_of(image), format_name, name)
+    # Pillow turns TIFF files as their tag says when it loads them, and drops the tag.
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) if format_name == "TIFF" else 1
+    exif = _exif_of(image) if format_name == "TIFF" else None
+    pixels = _deep_pixels(image, data)
+    if pixels is None or format_name == "PNG":
+        image.load()  # of a PNG file some metadata comes behind the pixels
+    if pixels is None:
+        pixels = _turned_back(np.array(_grey_or_rgb(image)), turned)
+    if 0 in pixels.shape:
+        raise UnsupportedImageError("an image without pixels")
+    metadata = _metadata_of(image)
+    if exif is not None:
+        metadata = dataclasses.replace(metadata, exif=exif)
+    return LoadedImage(pixels, metadata, format_name, name)
 
 
-def _refusal(name: str, mode: str, why: str, remedy: str) -> UnsupportedImageError:
-    return UnsupportedImageError(
-        f"{name}: mode {mode}, {why}; this version compresses 8-bit grey and RGB: {remedy} first"
-    )
+def _deep_pixels(image: Image.Image, data: bytes) -> Pixels | None:
+    """Return the pixels of a file with 16 bits a sample in grey or in colour that Pillow would cut off."""
+    if is_deep_png(data):
+        return read_deep_png(data)
+    if is_deep_pnm(data):
+        return read_deep_pnm(data)
+    bits = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))
+    if max(bits) == 16 and not image.mode.startswith("I;16"):
+        return read_deep_tiff(data, _pixel_limit())
+    return None
 
 
-def _has_deep_samples(image: Image.Image) -> bool:
-    """Return whether the file has more than 8 bits a sample; Pillow may cut them off silently."""
-    for entry in getattr(image, "tile", ()):
-        codec, arguments = entry[0], entry[3]
-        parts = arguments if isinstance(arguments, tuple) else (arguments,)
-        if any(isinstance(part, str) and ";16" in part for part in parts):
-            return True
-        if codec.startswith("ppm") and any(isinstance(p, int) and p > 255 for p in parts):
-            return True
-    return False
+def _pixel_limit() -> int | None:
+    """Return how many pixels Pillow takes for safe."""
+    return None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
 
 
-def _opaque(image: Image.Image, name: str) -> Image.Image:
-    """Return the image without its alpha channel, which must be opaque throughout."""
-    if not image.has_transparency_data:
-        return image
-    with_alpha = image if image.mode in ("LA", "RGBA") else None
-    if with_alpha is None:
-        with_alpha = image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
-    if with_alpha.getchannel("A").getextrema() != (255, 255):
-        raise _refusal(name, image.mode, "transparent pixels", "flatten it onto a background")
-    return with_alpha.convert("L" if with_alpha.mode == "LA" else "RGB")
+def _other_tiff(data: bytes, name: str) -> LoadedImage:
+    """Return a TIFF file of a kind that Pillow does not know, as grey of 16 bits with alpha."""
+    try:
+        pixels, tags = read_deep_tiff(data, _pixel_limit()), tiff_tags(data)
+    except RnnicError as error:
+        raise type(error)(f"{name}: {error}") from error
+    chosen = _descriptive(tags)
+    exif = chosen.tobytes().removeprefix(_EXIF_PREFIX) if len(chosen) else None
+    icc, xmp = tags.get(ExifTags.Base.InterColorProfile), tags.get(_XMP_TAG)
+    return LoadedImage(pixels, Metadata(exif, icc, xmp), "TIFF", name)
+
+
+def _turned_back(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the turn that an orientation tag asks for."""
+    if orientation > 4:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _grey_or_rgb(image: Image.Image) -> Image.Image:
+    """Return a loaded image as grey or RGB, with alpha where it has any, nothing being lost.
+
+    Raises
+    ------
+    UnsupportedImageError
+        If it cannot be had so.
+    """
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return image.convert("I;16") if mode != "I;16" else image
+    if mode in ("I", "F"):
+        raise UnsupportedImageError(f"mode {mode}, 32 bits per sample; convert it to 16 or 8 bits")
+    if image.has_transparency_data:
+        wanted = "LA" if mode in ("1", "L", "LA", "La") else "RGBA"
+    elif mode in ("1", "L"):
+        wanted = "L"
+    elif mode in ("P", "RGB", "RGBX", "YCbCr", "HSV"):
+        wanted = "RGB"
+    else:
+        raise UnsupportedImageError(f"mode {mode}, neither grey nor RGB; convert it to RGB first")
+    return image if mode == wanted else image.convert(wanted)
 
 
 def _metadata_of(image: Image.Image) -> Metadata:
@@ -290,6 +338,26 @@ def image_format(target: PathLike) -> str:
     return IMAGE_SUFFIXES[suffix]
 
 
+def check_format(target: PathLike, *, alpha: bool, bit_depth: int) -> str:
+    """Return a target's format, if it has a place for alpha and for all bits of a sample.
+
+    Raises
+    ------
+    OptionError
+        If it has not, or if the suffix is not known.
+    """
+    format_name = image_format(target)
+    fits = [name for name in _WITH_ALPHA if bit_depth == 8 or name in _WITH_16_BITS]
+    if alpha and format_name not in fits:
+        raise OptionError(f"{target}: {format_name} keeps no alpha here; write {' or '.join(fits)}")
+    if bit_depth > 8 and format_name not in _WITH_16_BITS:
+        raise OptionError(
+            f"{target}: {format_name} keeps 8 bits a sample, these have {bit_depth};"
+            f" write {' or '.join(_WITH_16_BITS)}"
+        )
+    return format_name
+
+
 def save_image(
     target: PathLike, pixels: Pixels, metadata: Metadata | None = None, *, overwrite: bool = False
 ) -> None:
@@ -299,8 +367,8 @@ def save_image(
     ----------
     target : path
         ``-`` is standard output, which gets PNG.
-    pixels : uint8 (H, W) or (H, W, 3)
-        Grey or RGB.
+    pixels : uint8 or uint16 (H, W) or (H, W, 2 … 4)
+        Grey, grey and alpha, RGB, or RGB and alpha.
     metadata : Metadata, optional
         Written as far as the format has a place for it.
     overwrite : bool
@@ -309,22 +377,41 @@ def save_image(
     Raises
     ------
     OptionError
-        If the suffix is not known.
+        If the suffix is not known, or its format cannot keep alpha or 16 bits.
     OutputExistsError
         If the file exists and is not to be replaced.
     OSError
         If it cannot be written.
     """
-    format_name = image_format(target)
+    deep = pixels.dtype == np.uint16
+    alpha = pixels.ndim == 3 and pixels.shape[2] % 2 == 0
+    format_name = check_format(target, alpha=alpha, bit_depth=16 if deep else 8)
     options = _SAVE_OPTIONS.get(format_name, {}) | _metadata_options(
         format_name, metadata or Metadata()
     )
-    image = Image.fromarray(pixels)
     with atomic_output(target, overwrite=overwrite) as file:
         try:
-            image.save(file, format_name, **options)
+            if deep:
+                _save_deep(file, format_name, pixels, options)
+            else:
+                Image.fromarray(pixels).save(file, format_name, **options)
         except (ValueError, TypeError, SyntaxError, OverflowError, struct.error) as error:
             raise RnnicError(f"{target}: {error}") from error
+
+
+def _save_deep(file: Any, format_name: str, pixels: Pixels, options: dict[str, Any]) -> None:
+    """Write samples of 16 bits; options are those of Pillow's writer of 8 bits."""
+    if format_name == "PPM":
+        write_deep_pnm(file, pixels)
+    elif format_name == "TIFF":
+        tags, icc, dpi = (options.get(key) for key in ("exif", "icc_profile", "dpi"))
+        write_deep_tiff(file, pixels, tags or Image.Exif(), icc, dpi)
+    else:
+        small = io.BytesIO()
+        Image.new("L" if pixels.ndim == 2 or pixels.shape[2] < 3 else "RGB", (1, 1)).save(
+            small, format_name, **options
+        )
+        write_deep_png(file, pixels, small.getvalue())
 
 
 def _metadata_options(format_name: str, metadata: Metadata) -> dict[str, Any]:

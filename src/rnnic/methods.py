@@ -32,10 +32,10 @@ __all__ = [
 _REGISTRY = {"pyramid": "rnnic.pyramid.method", "raster": "rnnic.raster.method"}
 METHOD_NAMES = tuple(_REGISTRY)
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 Progress = Callable[[float], None]
 TileDecoder = Callable[[memoryview, TileBox, TileBox, Pixels], None]
-"""Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c)."""
+"""Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c), c without alpha."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +105,15 @@ class Method(ABC):
     """Whether a tile can be decoded at a fraction of its size for a fraction of the time."""
     has_effort: ClassVar[bool]
     """Whether the option ``effort`` means anything."""
-    control_range: ClassVar[tuple[float, float]]
-    """Finest and coarsest value of the one number that sets the quality."""
     control_resolution: ClassVar[float]
     """Values of it closer than this are as good as the same."""
 
     @abstractmethod
-    def control(self, options: EncodeOptions) -> float:
+    def control_range(self, bit_depth: int) -> tuple[float, float]:
+        """Return the finest and the coarsest value of the one number that sets the quality."""
+
+    @abstractmethod
+    def control(self, options: EncodeOptions, bit_depth: int) -> float:
         """Return the number that sets the quality, for options without a target."""
 
     @abstractmethod
@@ -124,7 +126,7 @@ class Method(ABC):
         options: EncodeOptions,
         progress: Progress | None,
     ) -> EncodedTiles:
-        """Encode an image (H, W, c), cut into the tiles given.
+        """Encode an image (H, W, c) with c = 1 or 3, cut into the tiles given.
 
         A method that has efforts gives an `EncodedTiles.touch` where the options have a target.
         """
@@ -142,7 +144,7 @@ class Method(ABC):
         """Return the least number of bytes that a tile's payload can have."""
 
     @abstractmethod
-    def describe(self, parameters: bytes) -> dict[str, Any]:
+    def describe(self, header: Header) -> dict[str, Any]:
         """Return the header's parameters by name, in users' units."""
 
 

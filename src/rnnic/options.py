@@ -29,10 +29,10 @@ class EncodeOptions:
     quality : float, optional
         0 … 100; the default is 90 where nothing else sets the quality. Method raster maps it to an error
         threshold of ``0.4 * (100 - quality)``, so 100 is lossless; method pyramid to a step of
-        ``0.75 + 60 * (1 - quality / 100) ** 1.25``.
+        ``0.75 + 60 * (1 - quality / 100) ** 1.25``, for 16 bits with 1/64 in place of 0.75.
     error_threshold : float, optional
-        No pixel is further from the original than this Euclidean distance, in 8-bit RGB units;
-        0 … 442, 0 is lossless.
+        No pixel is further from the original than this Euclidean distance, in 8-bit RGB units (257 for
+        samples of 16 bits); 0 … 442, 0 is lossless. Alpha and hidden colours do not count.
     target_psnr : float, optional
         Decibels; the smallest file found that has at least this PSNR. Method pyramid gets within 0.02 dB.
     target_bytes : int, optional
@@ -44,9 +44,15 @@ class EncodeOptions:
     tile_size : int, optional
         Side of a tile in pixels, 16 … 4096; the default is the method's.
     step : float, optional
-        Method pyramid: size of its quantiser's steps in samples, 0.25 … 128.
+        Method pyramid: size of its quantiser's steps in 8-bit samples, 0.25 … 128; from 1/64 on for
+        16 bits.
     effort : int
         Method pyramid: 1 (fastest) … 9 (smallest files).
+    alpha_quality : float
+        0 … 100: 100 keeps alpha as it is; below, it has fewer levels, 16 at 70 and 2 at 0.
+    keep_hidden : bool
+        Whether colours under alpha 0, which nobody sees, are coded too; otherwise something that needs
+        few bytes takes their place.
     model : Model or path, optional
         The default is the one that comes with the package.
 
@@ -66,6 +72,8 @@ class EncodeOptions:
     tile_size: int | None = None
     step: float | None = None
     effort: int = 5
+    alpha_quality: float = 100.0
+    keep_hidden: bool = False
     model: Model | str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
@@ -79,7 +87,8 @@ class EncodeOptions:
         _check_range("quality", self.quality, 0, 100)
         _check_range("error_threshold", self.error_threshold, 0, MAX_ERROR_THRESHOLD)
         _check_range("target_psnr", self.target_psnr, 0, 1000)
-        _check_range("step", self.step, 0.25, 128)
+        _check_range("step", self.step, 1 / 64, 128)
+        _check_range("alpha_quality", self.alpha_quality, 0, 100)
         if self.effort not in range(1, 10):
             raise OptionError(f"effort is {self.effort}; it must be 1 … 9")
         if self.target_bytes is not None and self.target_bytes < 1:

@@ -17,13 +17,15 @@ from rnnic.errors import (
     ModelMissingError,
     TruncatedError,
 )
+from rnnic.lossless.reference import decode_exact
 from rnnic.pyramid.format import PyramidParams
 from rnnic.pyramid.model import PyramidModel
-from rnnic.pyramid.reference import decode_reference
+from rnnic.pyramid.reference import decode_reference, varint
 
 __all__ = ["decode"]
 
 Rows = list[list[list[int]]]
+TileDecoder = Callable[[bytes, int, int], Rows]
 Table = dict[tuple[int, int], int]
 
 
@@ -57,25 +59,90 @@ def decode(data: bytes, model: bytes, max_pixels: int = 2**28) -> Rows:
     return image
 
 
-def tile_decoder(header: dict[str, Any], model: bytes) -> Callable[[bytes, int, int], Rows]:
+def tile_decoder(header: dict[str, Any], model: bytes) -> TileDecoder:
     """Return what decodes a payload of the header's method, given the tile's width and height."""
     parameters = header["parameters"]
     if header["method"] == 1:
         params = PyramidParams.from_bytes(parameters)
-        if params.channels != header["channels"] or header["tile_size"] % 32:
+        fields = (params.channels, params.bit_depth)
+        if fields != (colours(header), header["bit_depth"]) or header["tile_size"] % 32:
             raise FormatError("header and parameters disagree")
         section = find_section(model, "PYRA", header["model_id"])
         pyramid = PyramidModel.from_bytes(section)
-        return lambda payload, w, h: decode_reference(payload, w, h, params, pyramid)
+
+        def halvings(payload: bytes, w: int, h: int) -> Rows:
+            return decode_reference(payload, w, h, params, pyramid)
+
+        return with_alpha(halvings, header)
     if header["method"] != 0:
         raise FormatError(f"method {header['method']} is not known")
-    if len(parameters) != 4:
-        raise FormatError("method raster has 4 parameter bytes")
-    _, scale = struct.unpack("<HH", parameters)
+    deep = header["bit_depth"] == 16
+    if len(parameters) != (6 if deep else 4):
+        raise FormatError("wrong number of parameter bytes")
+    _, scale = struct.unpack_from("<HH", parameters)
     if not 256 <= scale <= 32768:
         raise FormatError("scale out of range")
-    part = read_raster(find_section(model, "RAST", header["model_id"]))[header["channels"]]
-    return lambda payload, w, h: decode_tile(payload, w, h, part, scale)
+    part = read_raster(find_section(model, "RAST", header["model_id"]))[colours(header)]
+    if not deep:
+        return with_alpha(lambda payload, w, h: decode_tile(payload, w, h, part, scale), header)
+    (low_step,) = struct.unpack_from("<H", parameters, 4)
+    if low_step > 256:
+        raise FormatError("step of low bytes out of range")
+
+    def deep_tile(payload: bytes, w: int, h: int) -> Rows:
+        if low_step == 0:
+            high = decode_tile(payload, w, h, part, scale)
+            return [[[257 * v for v in samples] for samples in row] for row in high]
+        low_part, payload = take_part(payload)
+        low = decode_exact(low_part, part["channels"], w, h)
+        high = decode_tile(payload, w, h, part, scale)
+        return [
+            [join(*samples) for samples in zip(*rows, strict=True)]
+            for rows in zip(high, low, strict=True)
+        ]
+
+    def join(high: list[int], low: list[int]) -> list[int]:
+        if max(low) > 255 // low_step:
+            raise FormatError("a low byte beyond 255")
+        return [
+            256 * a + min(b * low_step + low_step // 2, 255) for a, b in zip(high, low, strict=True)
+        ]
+
+    return with_alpha(deep_tile, header)
+
+
+def colours(header: dict[str, Any]) -> int:
+    """Return the number of channels without alpha."""
+    return 3 if header["channels"] >= 3 else 1
+
+
+def take_part(payload: bytes) -> tuple[bytes, bytes]:
+    """Return a byte string that comes after its length, and what follows it (2.3)."""
+    size, at = varint(payload, 0)
+    if at + size > len(payload):
+        raise TruncatedError("a tile ends within what comes before its codes")
+    return payload[at : at + size], payload[at + size :]
+
+
+def with_alpha(decode_colour: TileDecoder, header: dict[str, Any]) -> TileDecoder:
+    """Return what also decodes alpha, if the image has it (2.3)."""
+    if header["channels"] % 2:
+        return decode_colour
+    depth = header["bit_depth"]
+
+    def decode_both(payload: bytes, w: int, h: int) -> Rows:
+        part, payload = take_part(payload)
+        if len(part) == depth // 8:
+            alpha = [[[int.from_bytes(part, "big")]] * w] * h
+        else:
+            alpha = decode_exact(part, 1, w, h, depth)
+        pixels = decode_colour(payload, w, h)
+        return [
+            [colour + own for colour, own in zip(*rows, strict=True)]
+            for rows in zip(pixels, alpha, strict=True)
+        ]
+
+    return decode_both
 
 
 # Section 2: container
@@ -146,7 +213,7 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
     )
     header["model_id"] = payload[16:32]
     header["parameters"] = payload[33:]
-    if header["channels"] not in (1, 3) or header["bit_depth"] != 8:
+    if header["channels"] not in (1, 2, 3, 4) or header["bit_depth"] not in (8, 16):
         raise FormatError("unknown pixel format")
     for name, low, high in (
         ("width", 1, 2**24),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnic.bench.results import Point, Results
-from rnnic.errors import MissingDependencyError, OptionError
+from rnnic.errors import OptionError
+from rnnic.extras import require
 
 __all__ = ["BD_MEASURES", "BdRate", "bd_rates"]
 
@@ -86,12 +87,7 @@ def bd_rates(results: Results, anchor: str) -> list[BdRate]:
         raise OptionError(
             f"no anchor {anchor!r} in the results; there is {', '.join(results.codecs)}"
         )
-    try:
-        import bjontegaard
-    except ImportError as error:
-        raise MissingDependencyError(
-            "bjontegaard, which computes BD-rates, is not installed: pip install 'rnnic[bench]'"
-        ) from error
+    bjontegaard = require("bjontegaard", "bjontegaard, which computes BD-rates,")
     points: dict[tuple[str, str], list[Point]] = {}
     for name in results.codecs:
         for point in results.of_codec(name):

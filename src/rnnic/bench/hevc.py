@@ -1,6 +1,5 @@
 """HEVC still images through PyAV: x265 encodes, FFmpeg's decoder decodes."""
 
-import importlib
 from fractions import Fraction
 from typing import Any
 
@@ -8,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.bench.codecs import Codec, Control
-from rnnic.errors import MissingDependencyError, RnnicError
+from rnnic.errors import RnnicError
+from rnnic.extras import lacking, require
 
 __all__ = ["Hevc"]
 
@@ -47,20 +47,13 @@ class Hevc(Codec):
 
     @property
     def _av(self) -> Any:
-        try:
-            return importlib.import_module("av")
-        except ImportError as error:
-            raise MissingDependencyError(
-                "PyAV is not installed: pip install 'rnnic[bench]'"
-            ) from error
+        return require("av", "PyAV")
 
     def version(self) -> str:
         """Return name and version of the library."""
         av = self._av
         if "libx265" not in av.codecs_available:
-            raise MissingDependencyError(
-                "this build of PyAV has no x265; the wheels that pip install 'rnnic[bench]' gets have"
-            )
+            raise lacking("PyAV", "x265")
         number = ".".join(map(str, av.library_versions["libavcodec"]))
         return f"x265 in PyAV {av.__version__} (libavcodec {number})"
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.errors import MissingDependencyError, RnnicError
+from rnnic.errors import RnnicError
+from rnnic.extras import require
 from rnnic.metrics import psnr
 
 __all__ = ["JPEG_QUALITY", "Jpeg", "encode_jpeg", "require_opencv"]
@@ -31,13 +32,7 @@ def require_opencv() -> Any:
     MissingDependencyError
         If OpenCV is not installed.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingDependencyError(
-            "OpenCV, whose JPEG is compared with, is not installed: pip install 'rnnic[bench]'"
-        ) from error
-    return cv2
+    return require("cv2", "OpenCV, whose JPEG is compared with,")
 
 
 def encode_jpeg(pixels: Pixels) -> Jpeg:

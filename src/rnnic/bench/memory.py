@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.bench.codecs import codec_of
+from rnnic.bench.process import run_task
 
 __all__ = ["Peaks", "peak_memory"]
 
@@ -61,14 +62,7 @@ def peak_memory(codec: str, pixels: Pixels, setting: float, data: bytes) -> Peak
 
 def _in_process(task: dict[str, Any]) -> float | None:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "rnnic.bench.memory"],
-            input=json.dumps(task),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT,
-        )
+        done = run_task("rnnic.bench.memory", task, _TIMEOUT)
     except subprocess.TimeoutExpired:
         return None
     return None if done.returncode else float(json.loads(done.stdout))

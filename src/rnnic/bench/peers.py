@@ -1,7 +1,6 @@
 """Peers from Pillow's and imagecodecs' wheels."""
 
 import contextlib
-import importlib
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -10,27 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.bench.codecs import Codec, Control
-from rnnic.errors import MissingDependencyError
+from rnnic.extras import lacking, require
 
 __all__ = ["PEERS"]
 
 Pixels = npt.NDArray[np.uint8]
-
-
-def _module(name: str, package: str) -> Any:
-    """Return a module of an extra."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{package} is not installed: pip install 'rnnic[bench]'"
-        ) from error
-
-
-def _lacking(package: str, what: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"this build of {package} has no {what}; the wheels that pip install 'rnnic[bench]' gets have"
-    )
 
 
 class _PillowCodec(Codec):
@@ -43,7 +26,7 @@ class _PillowCodec(Codec):
         from PIL import __version__, features
 
         if not features.check(self.feature):
-            raise _lacking("Pillow", self.format_name)
+            raise lacking("Pillow", self.format_name)
         library = "libjpeg_turbo" if self.feature == "jpg" else self.feature
         return f"{library.replace('_', '-')} {features.version(library)}, Pillow {__version__}"
 
@@ -154,13 +137,13 @@ class _ImagecodecsCodec(Codec):
 
     @property
     def _codecs(self) -> Any:
-        return _module("imagecodecs", "imagecodecs")
+        return require("imagecodecs", "imagecodecs")
 
     def version(self) -> str:
         codecs = self._codecs
         constants = getattr(codecs, self.library, None)
         if constants is None or not constants.available:
-            raise _lacking("imagecodecs", self.label)
+            raise lacking("imagecodecs", self.label)
         library = getattr(codecs, f"{self.library.lower()}_version")()
         return f"{library.replace('-', ' ')}, imagecodecs {codecs.__version__}"
 

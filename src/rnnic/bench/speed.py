@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.api import decode, encode, info
-from rnnic.errors import MissingDependencyError, RnnicError
+from rnnic.bench.process import run_task
+from rnnic.errors import RnnicError
+from rnnic.extras import require
 from rnnic.files import load_image
 from rnnic.metrics import psnr
 
@@ -56,14 +57,7 @@ class Growth:
 
 
 def _imagecodecs() -> Any:
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise MissingDependencyError(
-            "imagecodecs, whose OpenJPEG is compared with, is not installed:"
-            " pip install 'rnnic[bench]'"
-        ) from error
-    return imagecodecs
+    return require("imagecodecs", "imagecodecs, whose OpenJPEG is compared with,")
 
 
 def _openjpeg(pixels: Pixels, goal: float) -> tuple[Callable[[], bytes], Callable[[bytes], Pixels]]:
@@ -201,13 +195,7 @@ def _grown(path: str, count: int, file: str, settings: dict[str, Any]) -> Growth
 
 
 def _in_process(task: dict[str, Any]) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "rnnic.bench.speed"],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_task("rnnic.bench.speed", task)
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise RnnicError(f"measuring {task['what']} of {task['count']} pixels failed: {last}")

@@ -64,6 +64,10 @@ def _chosen(metadata: "Metadata", kinds: str) -> "Metadata":
     metavar="NAME",
     help="pyramid, or raster, which bounds every pixel's error.  [default: pyramid]",
 )
+@click.option(
+    "--alpha-quality", type=float, default=100.0, metavar="Q", help="100: lossless.  [default: 100]"
+)
+@click.option("--keep-hidden", is_flag=True, help="Code colours under alpha 0 too.")
 @neighbors_option
 @click.option("--tile-size", type=int, metavar="N", help="Side of a tile, 16 to 4096 pixels.")
 @threads_option
@@ -144,9 +148,10 @@ def _report(
         "height": found.height,
         "channels": found.channels,
         "image_file_bytes": None if image == "-" else Path(image).stat().st_size,
-        "raw_bytes": loaded.pixels.size,
+        "bit_depth": found.bit_depth,
+        "raw_bytes": loaded.pixels.nbytes,
         "bytes": len(encoded.data),
-        "ratio": loaded.pixels.size / len(encoded.data),
+        "ratio": loaded.pixels.nbytes / len(encoded.data),
         "bits_per_pixel": found.bits_per_pixel,
         "psnr": quality if math.isfinite(quality) else None,
         "lossless": math.isinf(quality),
@@ -195,7 +200,7 @@ def decompress(
     from rnnic.api import decode
     from rnnic.api import info as describe
     from rnnic.container import DEFAULT_MAX_PIXELS
-    from rnnic.files import image_format, read_bytes, save_image
+    from rnnic.files import check_format, image_format, read_bytes, save_image
     from rnnic.output import check_output
 
     image_format(out)
@@ -203,6 +208,8 @@ def decompress(
     data = read_bytes(file)
     limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
     with naming("standard input" if file == "-" else file), compile_notice():
+        found = describe(data)
+        check_format(out, alpha=found.alpha, bit_depth=found.bit_depth)
         pixels = decode(
             data,
             region=region,
@@ -211,8 +218,7 @@ def decompress(
             max_pixels=limit,
             model=model,
         )
-        metadata = describe(data).metadata
-    save_image(out, pixels, metadata, overwrite=overwrite)
+    save_image(out, pixels, found.metadata, overwrite=overwrite)
 
 
 @click.command()

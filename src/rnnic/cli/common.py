@@ -27,7 +27,7 @@ __all__ = [
 Progress = Callable[[float, str], None]
 
 _BAR_STEPS = 1000
-_COMPILE_SECONDS = 15
+_COMPILE_SECONDS = 30
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 

@@ -6,7 +6,7 @@ less than a thousandth of an empty screen.
 
 import numpy as np
 
-from rnnic._jit import forced, jit
+from rnnic._jit import forced, inlined, jit
 
 __all__ = ["FILTERS", "filter_rows", "unfilter_rows"]
 
@@ -31,6 +31,17 @@ def guess(kind, left, upper, corner):
             return left
         return upper if b <= c else corner
     return 0
+
+
+@inlined
+def neighbours(rows, y, x, distance):
+    """Return the bytes to the left, above, and above that to the left; zero outside."""
+    left = np.int64(rows[y, x - distance]) if x >= distance else np.int64(0)
+    upper = np.int64(rows[y - 1, x]) if y > 0 else np.int64(0)
+    corner = np.int64(0)
+    if y > 0 and x >= distance:
+        corner = np.int64(rows[y - 1, x - distance])
+    return left, upper, corner
 
 
 @jit
@@ -69,11 +80,7 @@ def filter_rows(data, distance, only, out):
         if only < 0:
             sums[:] = 0
             for x in range(width):
-                left = np.int64(data[y, x - distance]) if x >= distance else np.int64(0)
-                upper = np.int64(data[y - 1, x]) if y > 0 else np.int64(0)
-                corner = np.int64(0)
-                if y > 0 and x >= distance:
-                    corner = np.int64(data[y - 1, x - distance])
+                left, upper, corner = neighbours(data, y, x, distance)
                 for k in range(FILTERS):
                     value = (np.int64(data[y, x]) - guess(k, left, upper, corner)) & 255
                     sums[k] += min(value, 256 - value)
@@ -84,11 +91,7 @@ def filter_rows(data, distance, only, out):
         out[n] = kind
         n += 1
         for x in range(width):
-            left = np.int64(data[y, x - distance]) if x >= distance else np.int64(0)
-            upper = np.int64(data[y - 1, x]) if y > 0 else np.int64(0)
-            corner = np.int64(0)
-            if y > 0 and x >= distance:
-                corner = np.int64(data[y - 1, x - distance])
+            left, upper, corner = neighbours(data, y, x, distance)
             out[n] = (np.int64(data[y, x]) - guess(kind, left, upper, corner)) & 255
             n += 1
     return n
@@ -116,11 +119,7 @@ def unfilter_rows(data, distance, rows):
         if n + width > data.shape[0]:
             return -1
         for x in range(width):
-            left = np.int64(rows[y, x - distance]) if x >= distance else np.int64(0)
-            upper = np.int64(rows[y - 1, x]) if y > 0 else np.int64(0)
-            corner = np.int64(0)
-            if y > 0 and x >= distance:
-                corner = np.int64(rows[y - 1, x - distance])
+            left, upper, corner = neighbours(rows, y, x, distance)
             rows[y, x] = (np.int64(data[n]) + guess(kind, left, upper, corner)) & 255
             n += 1
     return n

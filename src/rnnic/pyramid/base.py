@@ -8,6 +8,8 @@ __all__ = ["decode_base", "encode_base", "get_bits", "get_number", "put_bits", "
 
 MAX_UNARY = 24
 RAW_BITS = 18
+MAX_NUMBER_BITS = 48
+"""More than any number needs: 24 ones, and 18 bits."""
 LARGEST = 65535
 """Real values have 16 bits; the limit keeps garbage from growing."""
 
@@ -100,7 +102,7 @@ def get_number(bits, n, total, count):
 def encode_base(q, bits, n):
     """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each) from ``n`` on.
 
-    Returns the new position; 48 bits for each number are always enough.
+    Returns the new position; ``MAX_NUMBER_BITS`` for each number are always enough.
     """
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):

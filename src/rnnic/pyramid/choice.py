@@ -1,16 +1,19 @@
 """Chooses how a tile is coded: fitted or not, or without loss (encoder only)."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from rnnic.lossless import encode_lossless, looks_drawn
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
+from rnnic.pyramid.colour import DEPTH_SCALE
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 
 __all__ = ["BestTile"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
 
@@ -30,8 +33,9 @@ class BestTile:
 
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile."""
-        pixels, step = self._pixels, self._params.step / STEP_SCALE
-        given = pixels, self._params, self._model, self._effort
+        pixels, params = self._pixels, self._params
+        step = params.step / STEP_SCALE * DEPTH_SCALE[params.bit_depth]
+        given = pixels, params, self._model, self._effort
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded
@@ -40,7 +44,7 @@ class BestTile:
 
         self._chosen = TileEncoder(*given)
         best = self._chosen.encode(weight)
-        if self._effort > 1 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
+        if fit_density(self._effort) > 0 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
             plain = TileEncoder(*given, tune=False)
             other = plain.encode(weight)
             if cost(other) < cost(best):

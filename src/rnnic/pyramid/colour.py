@@ -1,6 +1,7 @@
 """Colour matrix of an image, found in milliseconds and sent in fixed point."""
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,9 @@ import numpy.typing as npt
 from rnnic._jit import jit
 from rnnic.pyramid.fit import COLOUR_ONE, DEFAULT_COLOUR
 
-__all__ = ["choose_colour", "forward_matrix"]
+__all__ = ["DEPTH_SCALE", "choose_colour", "forward_matrix"]
+
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 
 
 def to_fixed(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
@@ -16,18 +19,23 @@ def to_fixed(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     return np.rint(matrix * COLOUR_ONE).astype(np.int32)
 
 
-def forward_matrix(colour: npt.NDArray[np.int32], channels: int) -> npt.NDArray[np.float32]:
-    """Return what turns pixels into components in 1/64 sample: the inverse of the decoder's matrix."""
+def forward_matrix(
+    colour: npt.NDArray[np.int32], channels: int, bit_depth: int = 8
+) -> npt.NDArray[np.float32]:
+    """Return what turns pixels into components in 1/64 of an 8-bit sample: the decoder's matrix inverted."""
+    unit = 64 / DEPTH_SCALE[bit_depth]
     if channels == 1:
-        return np.full((1, 1), 64, np.float32)
-    return (np.linalg.inv(colour.T.astype(np.float64) / COLOUR_ONE) * 64).astype(np.float32)
+        return np.full((1, 1), unit, np.float32)
+    return (np.linalg.inv(colour.T.astype(np.float64) / COLOUR_ONE) * unit).astype(np.float32)
 
 
+DEPTH_SCALE = {8: 1, 16: 257}
+"""Samples over those of 8 bits, by their bits."""
 SAMPLES = 6000
 LEVELS = 6
 
 
-def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.int32]:
+def choose_colour(pixels: Pixels, step: int) -> npt.NDArray[np.int32]:
     """Find the rotation whose components cost the least.
 
     The cost of a matrix is the sum of ``log2(1 + (r / s)**2)`` over a sample of residuals of a
@@ -36,7 +44,7 @@ def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.in
 
     Parameters
     ----------
-    pixels : uint8 array, (height, width, 3)
+    pixels : uint8 or uint16 array, (height, width, 3)
     step : int
         Step size in 1/1024 sample.
 
@@ -62,8 +70,8 @@ def choose_colour(pixels: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.in
     return to_fixed(best * signs[:, None])
 
 
-def sample_residuals(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Residuals of a Haar pyramid, (samples, 3), in orthonormal units; the finest weigh most."""
+def sample_residuals(pixels: Pixels) -> npt.NDArray[np.float64]:
+    """Residuals of a Haar pyramid, (samples, 3), in orthonormal units of 8 bits; the finest weigh most."""
     height, width = pixels.shape[:2]
     # A few bands of rows stand for a large image.
     if height > 512:
@@ -71,7 +79,7 @@ def sample_residuals(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         pixels = np.concatenate([pixels[s : s + 128] for s in starts])
     if width > 1024:
         pixels = pixels[:, :1024]
-    plane = pixels.astype(np.float32)
+    plane = pixels.astype(np.float32) / np.float32(DEPTH_SCALE[8 * pixels.itemsize])
     found = []
     count = SAMPLES
     for level in range(LEVELS):

@@ -1,7 +1,7 @@
 """Decoder of a tile."""
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from rnnic.pyramid.model import PASSES, PyramidModel
 from rnnic.reduction import block_means
 
 __all__ = ["Planes", "decode_tile", "table_sizes"]
+
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 
 
 class Planes:
@@ -145,8 +147,8 @@ def decode_tile(
     params: PyramidParams,
     model: PyramidModel,
     reduce: int = 0,
-    out: npt.NDArray[np.uint8] | None = None,
-) -> npt.NDArray[np.uint8]:
+    out: Pixels | None = None,
+) -> Pixels:
     """Decode a tile.
 
     Parameters
@@ -159,12 +161,12 @@ def decode_tile(
         Those it was encoded with.
     reduce : int
         Stop this many levels early: the sides are divided by ``2**reduce``, rounding up.
-    out : uint8 array, (height, width, channels), optional
+    out : uint8 or uint16 array, (height, width, channels), optional
         Where to put the pixels.
 
     Returns
     -------
-    uint8 array, (height, width, channels)
+    uint8 or uint16 array, (height, width, channels)
 
     Raises
     ------
@@ -174,7 +176,8 @@ def decode_tile(
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and 0 <= reduce <= 5):
         raise ValueError("tile size or reduction is out of range")
     if data[:2] == EXACT.to_bytes(2, "little"):
-        return _decode_exact(data[2:], (height, width, params.channels), reduce, out)
+        shape = (height, width, params.channels)
+        return _decode_exact(data[2:], shape, params.dtype, reduce, out)
     steps, base_width, base_height = passes(width, height)
     tile = _split(data, params.lanes, WORDS_PER_PAIR * width)
     if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
@@ -190,10 +193,7 @@ def decode_tile(
     if not np.all((states >= LOWER_BOUND) & (states < 1 << 31)):
         raise FormatError("a lane starts in an impossible state")
     final = -(-width >> reduce), -(-height >> reduce)
-    if out is None:
-        out = np.empty((final[1], final[0], params.channels), np.uint8)
-    elif out.shape != (final[1], final[0], params.channels):
-        raise ValueError("out has the wrong shape")
+    out = _output(out, (final[1], final[0], params.channels), params.dtype)
     lanes = len(tile.positions)
     steps = [step for step in steps if step.level >= 2 * reduce]
     plans = np.array(
@@ -211,11 +211,13 @@ def decode_tile(
     planes.restart()
     start_planes(planes, base, params.step)
     positions = tile.positions + np.uint64(2)
+    # Kernels write the lower byte first; it costs nothing where the machine does so too.
+    written = np.asarray(out, out.dtype.newbyteorder("<"))
     complete = decode_passes(
         base_width, base_height, *planes.samples, *planes.energies, plans, fit.luma, fit.chroma,
         fit.activity, states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words,
         table_sizes(params, model), tuple(derive(model, params.channels, params.step, params.states)),
-        *rows.all(), fit.colour, out,
+        *rows.all(), fit.colour, written.view(np.uint8),
     )  # fmt: skip
     if not complete:
         raise TruncatedError("a lane is truncated")
@@ -225,21 +227,29 @@ def decode_tile(
         and not (np.all(states == LOWER_BOUND) and np.all(positions == tile.ends))
     ):
         raise FormatError("a lane does not end as its encoder left it")
+    if written is not out:
+        out[:] = written
     return out
 
 
 def _decode_exact(
-    data: bytes, shape: tuple[int, int, int], reduce: int, out: npt.NDArray[np.uint8] | None
-) -> npt.NDArray[np.uint8]:
+    data: bytes, shape: tuple[int, int, int], dtype: str, reduce: int, out: Pixels | None
+) -> Pixels:
     """Decode a tile that was coded without loss."""
-    pixels = decode_lossless(data, shape, np.uint8).astype(np.uint8, copy=False)
+    pixels = decode_lossless(data, shape, dtype)
     if reduce:
         pixels = block_means(pixels, 1 << reduce)
-    if out is None:
-        return pixels
-    if out.shape != pixels.shape:
-        raise ValueError("out has the wrong shape")
+    out = _output(out, pixels.shape, dtype)
     out[:] = pixels
+    return out
+
+
+def _output(out: Pixels | None, shape: tuple[int, ...], dtype: str) -> Pixels:
+    """Return an array to decode into: the one given, which must have that shape, or a new one."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if out.shape != shape:
+        raise ValueError("out has the wrong shape")
     return out
 
 

@@ -17,6 +17,7 @@ from rnnic.pyramid.format import (
     COMMON_BITS,
     FREQUENCY_MASK,
     MAX_GRADIENT_WEIGHT,
+    PACKED,
     SIGNS_SHIFT,
 )
 from rnnic.pyramid.kernels import (
@@ -26,8 +27,9 @@ from rnnic.pyramid.kernels import (
     row_energies,
     row_rebuild,
 )
+from rnnic.pyramid.pixel_kernels import row_pixels, to_pixels
 
-__all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights", "to_pixels"]
+__all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights"]
 
 MAX_ESCAPES = 7
 GRADIENTS = 4
@@ -517,7 +519,7 @@ def decode_passes(
     """
     components, groups = samples.shape[0], energies.shape[0]
     weights = np.zeros((2, activity.shape[2]), np.int32)
-    left = np.zeros(tables[6].shape[0] >> 3, np.uint32)
+    left = np.zeros(tables[PACKED].shape[0] >> 3, np.uint32)
     p = samples.reshape(-1)[: components * (height + 4) * (width + 4)]
     p = p.reshape(components, height + 4, width + 4)
     e = energies.reshape(-1)[: groups * (height + 4) * (width + 4)]
@@ -525,7 +527,7 @@ def decode_passes(
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)
-        entry_weights(tables[6], weights, left)
+        entry_weights(tables[PACKED], weights, left)
         final = i == plans.shape[0] - 1
         area = 0 if final else (high + 4) * (wide + 4)
         c = (samples if i % 2 else other_samples).reshape(-1)[: components * area]
@@ -543,47 +545,3 @@ def decode_passes(
     if plans.shape[0] == 0:
         to_pixels(p, width, height, colour, pixels)
     return True
-
-
-@jit
-def row_pixels(planes, y, width, colour, samples, out):
-    """Turn a row of the planes into 8-bit pixels.
-
-    Parameters
-    ----------
-    planes : int16 planes
-        Components, with a border of two columns.
-    y, width : int
-        Row, border included, and number of pixels.
-    colour : int32 array, (3, 3)
-        In 1/16384; not looked at for a grey image.
-    samples : uint8 array, (channels, width)
-        Room for the samples of a row.
-    out : uint8 array, (width, channels)
-    """
-    top = int32(255)
-    if planes.shape[0] == 1:
-        for x in range(width):
-            v = int32(int32(planes[0, y, x + 2]) + int32(32 + (128 << 6))) >> 6
-            out[x, 0] = max(min(v, top), int32(0))
-        return
-    half = int32((1 << 19) + (128 << 20))
-    # Channel by channel, then interleaved: either loop alone is vectorised.
-    for k in range(3):
-        a, b, c = int32(colour[0, k]), int32(colour[1, k]), int32(colour[2, k])
-        for x in range(width):
-            s = int32(int32(a * int32(planes[0, y, x + 2])) + int32(b * int32(planes[1, y, x + 2])))
-            s = int32(s + int32(int32(c * int32(planes[2, y, x + 2])) + half)) >> 20
-            samples[k, x] = max(min(s, top), int32(0))
-    for x in range(width):
-        out[x, 0] = samples[0, x]
-        out[x, 1] = samples[1, x]
-        out[x, 2] = samples[2, x]
-
-
-@jit
-def to_pixels(planes, width, height, colour, out):
-    """Turn planes with a border of two into 8-bit pixels, (height, width, channels)."""
-    samples = np.empty((planes.shape[0], width), np.uint8)
-    for y in range(height):
-        row_pixels(planes, y + 2, width, colour, samples, out[y])

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
-from rnnic.pyramid.base import encode_base
-from rnnic.pyramid.colour import choose_colour, forward_matrix
+from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
+from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
-from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights, to_pixels
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights
 from rnnic.pyramid.encoder_kernels import (
     average_columns,
     average_rows,
@@ -25,11 +25,13 @@ from rnnic.pyramid.format import (
     PyramidParams,
     base_step,
     derive,
+    lane_rows,
     pass_step,
     passes,
     quantiser_of,
 )
 from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
+from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
     CandidateGrid,
@@ -37,14 +39,15 @@ from rnnic.pyramid.search import (
     Searcher,
     search_tables,
 )
-from rnnic.pyramid.tuning import CodedRows, PassInput, fit_pass
+from rnnic.pyramid.tuning import PassInput, fit_pass
 
-__all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "states_for_effort"]
+__all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
+Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
 
 
@@ -95,13 +98,19 @@ def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def pyramid_of(
-    pixels: npt.NDArray[np.uint8], params: PyramidParams, fit: Fit
-) -> list[npt.NDArray[np.float32]]:
-    """Components of every level, finest first: float32 (components, height, width), 1/64 sample."""
+def pyramid_of(pixels: Pixels, params: PyramidParams, fit: Fit) -> list[npt.NDArray[np.float32]]:
+    """Components of every level, finest first: float32 (components, height, width), 1/64 sample.
+
+    With 16 bits, values are whole and means are rounded as decoders take them to be: what that rounding
+    would add up to over all levels is a step of its own.
+    """
     height, width = pixels.shape[:2]
+    deep = params.bit_depth == 16
     plane = np.empty((params.channels, height, width), np.float32)
-    to_components(pixels, forward_matrix(fit.colour, params.channels), plane)
+    matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
+    to_components(pixels, matrix, np.float32(128 * DEPTH_SCALE[params.bit_depth]), plane)
+    if deep:
+        np.rint(plane, out=plane)
     levels = [plane]
     for step in passes(width, height)[0][::-1]:
         above = levels[-1]
@@ -111,6 +120,8 @@ def pyramid_of(
         else:
             mean = np.empty((params.channels, (step.height + 1) // 2, step.width), np.float32)
             average_rows(above, mean)
+        if deep:
+            np.floor(mean, out=mean)
         levels.append(mean)
     return levels
 
@@ -128,7 +139,7 @@ def with_room(
 
 
 def encode_tile(
-    pixels: npt.NDArray[np.uint8],
+    pixels: Pixels,
     params: PyramidParams,
     model: PyramidModel,
     effort: int = 5,
@@ -138,12 +149,13 @@ def encode_tile(
     weight: float = DEFAULT_LAMBDA,
     counts: npt.NDArray[np.int64] | None = None,
     sink: Sink | None = None,
-) -> tuple[bytes, npt.NDArray[np.uint8]]:
+) -> tuple[bytes, Pixels]:
     """Encode a tile.
 
     Parameters
     ----------
-    pixels : uint8 array, (height, width, channels)
+    pixels : uint8 or uint16 array, (height, width, channels)
+        Of the type that ``params.bit_depth`` says.
     params, model
         What the decoder will be given; ``params.states`` is not changed by ``effort``.
     effort : int
@@ -163,7 +175,7 @@ def encode_tile(
     Returns
     -------
     data : bytes
-    reconstruction : uint8 array, (height, width, channels)
+    reconstruction : array like ``pixels``
         Exactly what `rnnic.pyramid.decoder.decode_tile` returns for ``data``.
     """
     encoder = TileEncoder(
@@ -180,7 +192,7 @@ class TileEncoder:
 
     def __init__(
         self,
-        pixels: npt.NDArray[np.uint8],
+        pixels: Pixels,
         params: PyramidParams,
         model: PyramidModel,
         effort: int = 5,
@@ -233,7 +245,7 @@ class TileEncoder:
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
 
-    def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
         for step, source in zip(self._steps, self._levels[-2::-1], strict=True):
             given = self._samples, self._energies
@@ -249,7 +261,7 @@ class TileEncoder:
                     ):
                         break
                 elif self._density > 0:
-                    seen = None if turn == 0 else CodedRows(self._rows, self._lanes(step))
+                    seen = None if turn == 0 else self._rows
                     scaled = pass_step(self._params.step, step.level)
                     fit_pass(
                         step, PassInput(*given, source, scaled), self._fit, self._density, seen
@@ -263,7 +275,7 @@ class TileEncoder:
             self._samples, self._energies = children
         return self._finish()
 
-    def again(self, weight: float, lane: int) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:
         """Encode one lane of the finest pass anew, from what `encode` made of the coarser passes.
 
         It takes little time, and PSNR and size follow the weight smoothly.
@@ -275,9 +287,6 @@ class TileEncoder:
             self._code(*given, NO_COUNTS, (lane, lane + 1))
             self._samples, self._energies = children
         return self._finish()
-
-    def _lanes(self, step: Pass) -> int:
-        return self._params.lanes if step.rows >= 4 * self._params.lanes else 1
 
     def _state_of(self, step: Pass, source: npt.NDArray[np.float32]) -> dict[str, Any]:
         """Return the state of a pass that was just coded, for the sink."""
@@ -301,7 +310,8 @@ class TileEncoder:
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
         scaled = pass_step(self._params.step, step.level)
-        room = TOKENS_PER_PAIR * step.columns * -(-step.rows // self._lanes(step))
+        most = max(lane_rows(step.rows, self._params.lanes))
+        room = TOKENS_PER_PAIR * step.columns * most
         self._queue = with_room(self._queue, self._filled, room)
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
@@ -319,19 +329,20 @@ class TileEncoder:
         coded = int(self._coded_lanes.any()) << step.level
         self._coded = self._coded & ~(1 << step.level) | coded
 
-    def _finish(self) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    def _finish(self) -> tuple[bytes, Pixels]:
         """Return the tile's bytes and the pixels that a decoder will make of them."""
         (width, height), channels = self._size, self._params.channels
-        out = np.empty((height, width, channels), np.uint8)
-        to_pixels(self._samples, width, height, self._fit.colour, out)
-        bits = np.zeros(MAX_FIT_BITS + 48 * self._base.size, np.uint8)
+        out = np.empty((height, width, channels), f"<u{self._params.bit_depth // 8}")
+        to_pixels(self._samples, width, height, self._fit.colour, out.view(np.uint8))
+        bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
         n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
         head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
         filled = self._filled if self._coded_lanes.any() else self._before[0]
-        return _assemble(self._coded, head, self._queue, filled), out
+        data = _assemble(self._coded, head, self._queue, filled)
+        return data, out.astype(self._params.dtype, copy=False)
 
 
-def start_fit(pixels: npt.NDArray[np.uint8], params: PyramidParams, model: PyramidModel) -> Fit:
+def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel) -> Fit:
     """Return a tile's colour matrix with the model's filters and weights, to be changed by pass."""
     fit = model_fit(model.tables(params.channels), model.band(params.step))
     colour = fit.colour

@@ -440,14 +440,14 @@ def encode_pass(
 
 
 @jit
-def to_components(pixels, matrix, out):
-    """Pixels (height, width, channels) to float32 components in 1/64 sample about mid-grey."""
+def to_components(pixels, matrix, middle, out):
+    """Pixels (height, width, channels) to float32 components in 1/64 of an 8-bit sample about ``middle``."""
     for c in range(matrix.shape[0]):
         for y in range(pixels.shape[0]):
             for x in range(pixels.shape[1]):
                 s = float32(0)
                 for k in range(matrix.shape[1]):
-                    s += matrix[c, k] * (float32(pixels[y, x, k]) - float32(128))
+                    s += matrix[c, k] * (float32(pixels[y, x, k]) - middle)
                 out[c, y, x] = s
 
 

@@ -1,4 +1,4 @@
-"""What a tile has of its own: colour matrix, prediction filters, activity weights (SPEC.md 5.4)."""
+"""What a tile has of its own: colour matrix, prediction filters, activity weights (SPEC.md 5.3)."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.errors import FormatError, TruncatedError
+from rnnic.pyramid.base import MAX_NUMBER_BITS
 from rnnic.pyramid.fit_kernels import TAP_UNIT, WEIGHT_UNIT, get_own, put_own
-from rnnic.pyramid.model import MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM, PASSES, ColourTables
+from rnnic.pyramid.model import (
+    ACTIVITY_TERMS,
+    CHROMA_TAPS,
+    LUMA_TAPS,
+    MAX_ACTIVITY_WEIGHT,
+    MAX_TAP_SUM,
+    PASSES,
+    ColourTables,
+)
 
 __all__ = ["DEFAULT_COLOUR", "TAP_UNIT", "WEIGHT_UNIT", "Fit", "model_fit", "read_fit", "write_fit"]
 
@@ -15,6 +24,9 @@ COLOUR_ONE = 1 << 14
 MAX_COLOUR_SUM = 2 * COLOUR_ONE
 DEFAULT_COLOUR = (9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689)
 """Luma and two colour differences, orthonormal, in 1/16384; rows are components."""
+_NUMBERS = LUMA_TAPS + 2 * CHROMA_TAPS + 2 * ACTIVITY_TERMS
+MAX_FIT_BITS = 1 + 9 * 16 + PASSES * (5 + MAX_NUMBER_BITS * _NUMBERS)
+"""Room that a fit needs at most: five groups of numbers a pass, with a bit each."""
 
 
 class Fit(NamedTuple):
@@ -87,7 +99,3 @@ def read_fit(
         activity.astype(np.uint16),
     )
     return fit, n
-
-
-MAX_FIT_BITS = 2 + 9 * 16 + PASSES * 48 * (15 + 2 * 7 + 2 * 12 + 5)
-"""Room that a fit needs at most."""

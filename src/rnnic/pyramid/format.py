@@ -17,11 +17,13 @@ __all__ = [
     "Pass",
     "PyramidParams",
     "derive",
+    "lane_rows",
     "passes",
 ]
 
 STEP_SCALE = 1024
-MIN_STEP = STEP_SCALE // 4
+MIN_STEP = {8: STEP_SCALE // 4, 16: STEP_SCALE // 64}
+"""By bits of a sample. The finest passes have steps of at least 16, so that products stay in 32 bits."""
 MAX_STEP = 128 * STEP_SCALE
 MAX_SIDE = 1 << 13
 EXACT = 1 << 15
@@ -62,7 +64,7 @@ class PyramidParams:
     channels : int
         1 (grey) or 3 (RGB).
     bit_depth : int
-        Bits per sample; 8.
+        Bits per sample; 8 or 16.
     """
 
     step: int
@@ -72,12 +74,18 @@ class PyramidParams:
     bit_depth: int = 8
 
     def __post_init__(self) -> None:
-        if not MIN_STEP <= self.step <= MAX_STEP:
-            raise ValueError(f"step {self.step} is outside {MIN_STEP}..{MAX_STEP}")
+        if self.channels not in (1, 3) or self.bit_depth not in MIN_STEP:
+            raise ValueError("unsupported number of channels or bit depth")
+        least = MIN_STEP[self.bit_depth]
+        if not least <= self.step <= MAX_STEP:
+            raise ValueError(f"step {self.step} is outside {least}..{MAX_STEP}")
         if self.states not in TRELLIS or self.lanes not in (1, 2, 4):
             raise ValueError("unknown number of trellis states or lanes")
-        if self.channels not in (1, 3) or self.bit_depth != 8:
-            raise ValueError("unsupported number of channels or bit depth")
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the type of samples."""
+        return f"uint{self.bit_depth}"
 
     def to_bytes(self) -> bytes:
         """Serialise in 8 bytes."""
@@ -134,6 +142,13 @@ def passes(width: int, height: int) -> tuple[list[Pass], int, int]:
         else:
             height = (height + 1) // 2
     return found[::-1], width, height
+
+
+def lane_rows(rows: int, lanes: int) -> list[int]:
+    """Return how many of a pass's rows each lane has (SPEC.md 5.5)."""
+    if rows < 4 * lanes:
+        return [rows] + [0] * (lanes - 1)
+    return [rows // lanes + (lane < rows % lanes) for lane in range(lanes)]
 
 
 def pass_step(step: int, level: int) -> int:
@@ -207,6 +222,9 @@ def sign_vectors(quantiser: Quantiser) -> npt.NDArray[np.int16]:
         signed = np.where(negative, -quantiser.magnitudes, quantiser.magnitudes)
         vectors[:, :entries, pattern] = signed
     return vectors.reshape(-1, 3)
+
+
+PACKED = Derived._fields.index("packed")
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnic.container import Header, TileBox
+from rnnic.container import Header, TileBox, window_of
 from rnnic.errors import FormatError, OptionError
 from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace, Touch
 from rnnic.model import Model, find_section
@@ -17,10 +17,18 @@ from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
-from rnnic.pyramid.format import EXACT, MAX_STEP, MIN_STEP, STEP_SCALE, Pass, PyramidParams
+from rnnic.pyramid.format import (
+    EXACT,
+    MAX_STEP,
+    MIN_STEP,
+    STEP_SCALE,
+    Pass,
+    PyramidParams,
+    lane_rows,
+)
 from rnnic.pyramid.model import PyramidModel
 
-__all__ = ["METHOD", "SECTION", "PyramidMethod", "lane_rows", "step_of_quality"]
+__all__ = ["METHOD", "SECTION", "PyramidMethod", "step_of_quality"]
 
 SECTION = "PYRA"
 LANES = 4
@@ -38,9 +46,10 @@ def _load_model(payload: bytes) -> PyramidModel:
     return PyramidModel.from_bytes(payload)
 
 
-def step_of_quality(quality: float) -> float:
-    """Return the step size, in samples, that stands for a quality of 0 … 100."""
-    return float(0.75 + 60 * (1 - quality / 100) ** 1.25)
+def step_of_quality(quality: float, bit_depth: int = 8) -> float:
+    """Return the step size, in 8-bit samples, that stands for a quality of 0 … 100."""
+    finest = 0.75 if bit_depth == 8 else MIN_STEP[16] / STEP_SCALE
+    return float(finest + 60 * (1 - quality / 100) ** 1.25)
 
 
 class PyramidMethod(Method):
@@ -54,18 +63,27 @@ class PyramidMethod(Method):
     can_reduce = True
     control_resolution = 2 / STEP_SCALE
     has_effort = True
-    control_range = (MIN_STEP / STEP_SCALE, MAX_STEP / STEP_SCALE)
 
-    def control(self, options: EncodeOptions) -> float:
+    def control_range(self, bit_depth: int) -> tuple[float, float]:
+        """Return the least and the greatest step size."""
+        return MIN_STEP[bit_depth] / STEP_SCALE, MAX_STEP / STEP_SCALE
+
+    def control(self, options: EncodeOptions, bit_depth: int) -> float:
         """Return the step size that the options ask for."""
         if options.error_threshold is not None:
             raise OptionError(
                 "error_threshold is of method raster; method pyramid takes quality or step"
             )
         if options.step is not None:
+            least = self.control_range(bit_depth)[0]
+            if options.step < least:
+                raise OptionError(
+                    f"step is {options.step}; it must be at least {least}"
+                    f" for samples of {bit_depth} bits"
+                )
             return options.step
         quality = DEFAULT_QUALITY if options.quality is None else options.quality
-        return step_of_quality(quality)
+        return step_of_quality(quality, bit_depth)
 
     def encode(
         self,
@@ -86,8 +104,9 @@ class PyramidMethod(Method):
         own = _load_model(model.sections[SECTION])
         effort = options.effort
         channels = pixels.shape[2]
-        step = min(max(round(control * STEP_SCALE), MIN_STEP), MAX_STEP)
-        params = PyramidParams(step, states_for_effort(effort), LANES, channels)
+        bit_depth = 8 * pixels.itemsize
+        step = min(max(round(control * STEP_SCALE), MIN_STEP[bit_depth]), MAX_STEP)
+        params = PyramidParams(step, states_for_effort(effort), LANES, channels, bit_depth)
         targeted = options.target_psnr is not None or options.target_bytes is not None
         keep = targeted and pixels.shape[0] * pixels.shape[1] <= _KEPT_PIXELS
         reconstruction = np.empty_like(pixels)
@@ -127,7 +146,7 @@ class PyramidMethod(Method):
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
         params = PyramidParams.from_bytes(header.parameters)
-        if params.channels != header.channels or params.bit_depth != header.bit_depth:
+        if params.channels != header.colours or params.bit_depth != header.bit_depth:
             raise FormatError("the header and its parameters disagree on the pixel format")
         if header.tile_size % _TILE_MULTIPLE:
             raise FormatError(f"tile size {header.tile_size}, not a multiple of {_TILE_MULTIPLE}")
@@ -144,19 +163,14 @@ class PyramidMethod(Method):
         del box
         return 3
 
-    def describe(self, parameters: bytes) -> dict[str, Any]:
+    def describe(self, header: Header) -> dict[str, Any]:
         """Return step size, trellis states and lanes."""
-        params = PyramidParams.from_bytes(parameters)
+        params = PyramidParams.from_bytes(header.parameters)
         return {
             "step": params.step / STEP_SCALE,
             "states": params.states,
             "lanes": params.lanes,
         }
-
-
-def window_of(box: TileBox) -> tuple[slice, slice]:
-    """Return where a tile is in the image's array."""
-    return np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
 
 
 @dataclass
@@ -210,13 +224,6 @@ class _TouchLanes(_Touch):
         return self._with(chosen, lambda box, weight: self.kept[box].again(weight, part), bias)
 
 
-def lane_rows(rows: int, lanes: int) -> list[int]:
-    """Return how many of a pass's rows each lane has (SPEC.md 5.5)."""
-    if rows < 4 * lanes:
-        return [rows] + [0] * (lanes - 1)
-    return [rows // lanes + (lane < rows % lanes) for lane in range(lanes)]
-
-
 def _trace(
     pixels: Pixels,
     box: TileBox,
@@ -249,7 +256,10 @@ def _trace(
         entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
 
     window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-    encode_tile(pixels[window], params, model, effort, sink=look)
+    # The choice of `encode_best` is not kept with the payload: the bytes tell which one it was.
+    for tune in (True, False):
+        if encode_tile(pixels[window], params, model, effort, tune=tune, sink=look)[0] == payload:
+            break
     return TileTrace(box.x, box.y, labels, entries)
 
 

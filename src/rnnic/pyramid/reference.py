@@ -4,9 +4,8 @@ It shares no code with the fast decoder beyond the model's and parameters' conta
 constant trellis, and is the oracle of the tests.
 """
 
-import zlib
-
 from rnnic.errors import FormatError, TruncatedError
+from rnnic.lossless.reference import decode_exact
 from rnnic.pyramid.format import TRELLIS, PyramidParams
 from rnnic.pyramid.model import ColourTables, PyramidModel
 
@@ -429,7 +428,7 @@ def decode_reference(
         raise TruncatedError("header is truncated")
     coded = data[0] | data[1] << 8
     if coded == 1 << 15:
-        return decode_exact(data[2:], params.channels, width, height)
+        return decode_exact(data[2:], params.channels, width, height, params.bit_depth)
     if coded >> 10 or any(coded >> i & 1 for i in set(range(10)) - {s[0] for s in sizes}):
         raise FormatError("a pass is coded that the tile does not have")
     base_size, at = varint(data, 2)
@@ -460,79 +459,8 @@ def decode_reference(
         planes, energies = halving.decode(planes, energies, w, h, used)
     if any(lane.state != 1 << 15 or lane.at != len(lane.words) for lane in lanes):
         raise FormatError("a lane does not end as its encoder left it")
-    return [[pixel(planes, tables.colour, y, x) for x in range(width)] for y in range(height)]
-
-
-def decode_exact(data: bytes, channels: int, width: int, height: int) -> list[list[list[int]]]:
-    """Decode a tile that is coded without loss (SPEC.md 6)."""
-    if not data:
-        raise TruncatedError("no pixels")
-    kind, at, bits, colours = data[0], 1, 8 * channels, [[0]]
-    if kind == 2:
-        if len(data) < 2 or len(data) < 2 + (data[1] + 1) * channels:
-            raise TruncatedError("palette is truncated")
-        at = 2 + (data[1] + 1) * channels
-        colours = [list(data[i : i + channels]) for i in range(2, at, channels)]
-        bits = min(b for b in (1, 2, 4, 8) if 1 << b >= len(colours))
-    elif kind > 2 or (kind == 1 and channels < 3):
-        raise FormatError("unknown way of coding pixels")
-    size = (width * bits + 7) // 8
-    inflater = zlib.decompressobj()
-    try:
-        raw = inflater.decompress(data[at:], height * (size + 1) + 1)
-    except zlib.error as error:
-        raise FormatError("damaged pixels") from error
-    if not inflater.eof and len(raw) <= height * (size + 1):
-        raise TruncatedError("pixels are truncated")
-    rows, end = unfilter(raw, height, size, 1 if kind == 2 else channels)
-    if end < len(raw) or inflater.unused_data:
-        raise FormatError("pixels go on after their end")
-    image = []
-    for row in rows:
-        line = []
-        for x in range(width):
-            if kind == 2:
-                index = row[x * bits // 8] >> (8 - bits - x * bits % 8) & ((1 << bits) - 1)
-                if index >= len(colours):
-                    raise FormatError("colour beyond the palette")
-                line.append(list(colours[index]))
-            else:
-                samples = row[x * channels : (x + 1) * channels]
-                if kind == 1:
-                    samples[0] = (samples[0] + samples[1]) % 256
-                    samples[2] = (samples[2] + samples[1]) % 256
-                line.append(samples)
-        image.append(line)
-    return image
-
-
-def unfilter(raw: bytes, height: int, size: int, distance: int) -> tuple[list[list[int]], int]:
-    """Undo the filters of rows; returns them and how many bytes that took."""
-    rows: list[list[int]] = []
-    at = 0
-    for y in range(height):
-        if at >= len(raw):
-            raise TruncatedError("pixels are truncated")
-        kind = raw[at]
-        at += 1
-        above = rows[-1] if rows else [0] * size
-        if kind == 5 and y > 0:
-            rows.append(list(above))
-            continue
-        if kind > 4:
-            raise FormatError("unknown filter")
-        if at + size > len(raw):
-            raise TruncatedError("pixels are truncated")
-        row: list[int] = []
-        for x in range(size):
-            a = row[x - distance] if x >= distance else 0
-            b = above[x]
-            c = above[x - distance] if x >= distance else 0
-            nearest = min((a, b, c), key=lambda v: abs(a + b - c - v))
-            row.append((raw[at + x] + (0, a, b, (a + b) // 2, nearest)[kind]) % 256)
-        at += size
-        rows.append(row)
-    return rows, at
+    out = pixel if params.bit_depth == 8 else deep_pixel
+    return [[out(planes, tables.colour, y, x) for x in range(width)] for y in range(height)]
 
 
 def pixel(planes: list[Plane], colour: list[int], y: int, x: int) -> list[int]:
@@ -543,4 +471,15 @@ def pixel(planes: list[Plane], colour: list[int], y: int, x: int) -> list[int]:
     for k in range(3):
         total = sum(colour[3 * c + k] * planes[c][y][x] for c in range(3))
         out.append(clamp((total + (1 << 19) + (128 << 20)) >> 20, 0, 255))
+    return out
+
+
+def deep_pixel(planes: list[Plane], colour: list[int], y: int, x: int) -> list[int]:
+    """Undo the colour transform of one pixel of 16 bits."""
+    if len(planes) == 1:
+        return [clamp(((planes[0][y][x] + (128 << 6)) * 257 + 32) >> 6, 0, 65535)]
+    out = []
+    for k in range(3):
+        total = sum(colour[3 * c + k] * planes[c][y][x] for c in range(3)) + (128 << 20)
+        out.append(clamp(((total >> 8) * 257 + (1 << 11)) >> 12, 0, 65535))
     return out

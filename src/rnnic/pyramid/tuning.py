@@ -10,11 +10,11 @@ from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.features import gather
 from rnnic.pyramid.fit import TAP_UNIT, WEIGHT_UNIT, Fit
 from rnnic.pyramid.fitting import expected_magnitude, residuals_at, robust_filter
-from rnnic.pyramid.format import Pass
+from rnnic.pyramid.format import Pass, lane_rows
 from rnnic.pyramid.model import ACTIVITY_TERMS, MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
 from rnnic.pyramid.tuning_kernels import coding_cost, expected, quantise_rows
 
-__all__ = ["CodedRows", "PassInput", "fit_pass"]
+__all__ = ["PassInput", "fit_pass"]
 
 STRIP = 24
 SAMPLES = 24576
@@ -36,28 +36,21 @@ class PassInput(NamedTuple):
     scaled: int
 
 
-class CodedRows(NamedTuple):
-    """Buffers that hold all rows of a pass as it was coded, and how many lanes they are of."""
-
-    rows: RowBuffers
-    lanes: int
-
-
 def fit_pass(
-    step: Pass, given: PassInput, fit: Fit, density: float, coded: CodedRows | None = None
+    step: Pass, given: PassInput, fit: Fit, density: float, coded: RowBuffers | None = None
 ) -> None:
     """Change a pass's filters and weights in ``fit`` where that pays for sending them.
 
-    ``density`` scales the number of samples looked at; if the pass was ``coded`` before, they
-    are taken from there.
+    ``density`` scales the number of samples looked at; if the pass was coded before, they are
+    taken from the buffers, which hold all its rows.
     """
-    if step.rows * step.columns < LEAST_SAMPLES:
+    level, pairs = step.level, step.rows * step.columns
+    if pairs < LEAST_SAMPLES:
         return
     wanted = int(SAMPLES * density)
     found = (
         _sampled(step, given, fit, wanted) if coded is None else _seen(step, given, coded, wanted)
     )
-    level, pairs = step.level, step.rows * step.columns
     groups = range(len(found["activity"]))
     scales = [_expected(found, k, fit.activity[level, k]) for k in groups]
     rest = []
@@ -68,9 +61,10 @@ def fit_pass(
         before, after = (np.abs(residuals_at(target, features, t)) for t in (taps, new))
         scale = scales[min(c, 1)]
         gain = pairs * (coding_cost(before, scale) - coding_cost(after, scale))
-        if gain > BITS_PER_NUMBER * len(taps):
+        pays = gain > BITS_PER_NUMBER * len(taps)
+        if pays:
             taps[:] = new
-        rest.append(after if gain > BITS_PER_NUMBER * len(taps) else before)
+        rest.append(after if pays else before)
     for k in groups:
         size = (rest[0] if k == 0 else rest[1] + rest[2]).astype(np.float32)
         first = fit.activity[level, k].astype(np.int64)
@@ -90,21 +84,20 @@ def _expected(found: dict[str, Array], group: int, weights: npt.NDArray[Any]) ->
     return out
 
 
-def _seen(step: Pass, given: PassInput, coded: CodedRows, wanted: int) -> dict[str, Array]:
+def _seen(step: Pass, given: PassInput, coded: RowBuffers, wanted: int) -> dict[str, Array]:
     """Gather features from the lanes of a pass that was coded."""
     stride = max(step.rows * step.columns // wanted, 1) | 1
-    share, extra = divmod(step.rows, coded.lanes)
     parts = []
-    for k in range(coded.lanes):
-        first = k * share + min(k, extra)
-        end = first + share + (k < extra)
+    first = 0
+    for k, count in enumerate(lane_rows(step.rows, len(coded.residuals))):
         state = given._asdict() | {
-            "differences": coded.rows.differences[k],
-            "residuals": coded.rows.residuals[k],
-            "magnitudes": coded.rows.magnitudes[k],
+            "differences": coded.differences[k],
+            "residuals": coded.residuals[k],
+            "magnitudes": coded.magnitudes[k],
         }
-        chosen = np.arange(first * step.columns, end * step.columns, stride)
+        chosen = np.arange(first * step.columns, (first + count) * step.columns, stride)
         parts.append(gather(step, state, chosen, first))
+        first += count
     return _joined(parts)
 
 

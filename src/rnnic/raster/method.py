@@ -2,17 +2,20 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rnnic.container import Header, TileBox
+from rnnic.container import Header, TileBox, window_of
 from rnnic.errors import OptionError
 from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, MAX_ERROR_THRESHOLD, EncodeOptions
-from rnnic.parallel import thread_count
+from rnnic.parallel import map_threads, thread_count
+from rnnic.parts import pack_part, split_part
 from rnnic.raster.decoder import PIXELS_PER_BYTE, decode_tile
+from rnnic.raster.depth import Depth, decode_low, encode_low, joined, plan_depth
 from rnnic.raster.encoder import Plan, parameters_for, plan_image, write_tiles
 from rnnic.raster.model import SECTION, STRING_LENGTHS
 from rnnic.raster.tables import RasterParameters, load_model
@@ -39,10 +42,15 @@ class RasterMethod(Method):
     can_reduce = False
     control_resolution = 1 / 64
     has_effort = False
-    control_range = (0.0, MAX_ERROR_THRESHOLD)
 
-    def control(self, options: EncodeOptions) -> float:
+    def control_range(self, bit_depth: int) -> tuple[float, float]:
+        """Return the least and the greatest error threshold."""
+        del bit_depth
+        return 0.0, MAX_ERROR_THRESHOLD
+
+    def control(self, options: EncodeOptions, bit_depth: int) -> float:
         """Return the error threshold that the options ask for."""
+        del bit_depth
         if options.step is not None:
             raise OptionError("step is of method pyramid; method raster takes error_threshold")
         if options.error_threshold is not None:
@@ -61,31 +69,58 @@ class RasterMethod(Method):
     ) -> EncodedTiles:
         """Encode an image; `control` is the error threshold."""
         part = load_model(model.sections[SECTION]).part(pixels.shape[2])
-        parameters = parameters_for(control)
+        deep = pixels.dtype == np.uint16
+        depth = plan_depth(control) if deep else Depth(0, control)
+        parameters = parameters_for(depth.threshold)
+        samples = depth.high(pixels) if deep else pixels
         search = None
         if options.neighbors != "exact":
             search = functools.partial(make_search, options.neighbors)
         threads = thread_count(options.threads)
         told = None if progress is None else lambda done: progress(_PLANNING_SHARE * done)
-        plan = plan_image(pixels, boxes, part, parameters, search, threads, told)
+        plan = plan_image(samples, boxes, part, parameters, search, threads, told)
         payloads = write_tiles(plan, boxes, part, parameters, threads)
+        reconstruction: Pixels = plan.reconstruction
+        if deep:
+            whole = parameters_for(control).threshold
+            parameters = replace(parameters, threshold=whole, low_step=depth.low_step)
+            reconstruction = joined(plan.reconstruction, None, 0)
+            if depth.low_step:
+                lows = map_threads(
+                    lambda box: encode_low(pixels[window_of(box)], depth.low_step), boxes, threads
+                )
+                payloads = [pack_part(low) + own for low, own in zip(lows, payloads, strict=True)]
+                steps = ((pixels & 255) // depth.low_step).astype(np.uint8)
+                reconstruction = joined(plan.reconstruction, steps, depth.low_step)
         return EncodedTiles(
             parameters.to_bytes(),
             payloads,
-            plan.reconstruction,
+            reconstruction,
             lambda: [_trace(plan, box, part.sizes) for box in boxes],
         )
 
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
         assert reduce == 0
-        parameters = RasterParameters.from_bytes(header.parameters)
+        parameters = RasterParameters.from_bytes(header.parameters, header.bit_depth)
         found = find_section(SECTION, header.model_id, model)
-        part = load_model(found.sections[SECTION]).part(header.channels)
+        part = load_model(found.sections[SECTION]).part(header.colours)
+        low_step = parameters.low_step
 
         def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
-            del box
-            decode_tile(payload, place, part, parameters, out)
+            if low_step is None and out.flags.c_contiguous:
+                decode_tile(payload, place, part, parameters, out)
+                return
+            # Kernels know contiguous arrays of bytes alone.
+            shape = (box.height, box.width, header.colours)
+            low = None
+            if low_step:
+                first, payload = split_part(payload)
+                low = decode_low(bytes(first), shape, low_step)
+            tile = np.empty(shape, np.uint8)
+            own = TileBox(0, 0, box.width, box.height)
+            decode_tile(payload, own, part, parameters, tile)
+            out[window_of(place)] = tile if low_step is None else joined(tile, low, low_step)
 
         return decode
 
@@ -93,14 +128,14 @@ class RasterMethod(Method):
         """Return the least number of bytes of a tile: a bit for four pixels."""
         return -(-box.width * box.height // PIXELS_PER_BYTE)
 
-    def describe(self, parameters: bytes) -> dict[str, Any]:
+    def describe(self, header: Header) -> dict[str, Any]:
         """Return threshold and palette scale."""
-        return RasterParameters.from_bytes(parameters).describe()
+        return RasterParameters.from_bytes(header.parameters, header.bit_depth).describe()
 
 
 def _trace(plan: Plan, box: TileBox, sizes: tuple[int, int, int, int]) -> TileTrace:
     """Spread the symbols of a tile's plan over the pixels that they code."""
-    window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+    window = window_of(box)
     symbols, extras = plan.symbols[window], plan.extras[window]
     columns = np.where(symbols >= 0, np.arange(box.width, dtype=np.int32), 0)
     start = np.maximum.accumulate(columns, axis=1)

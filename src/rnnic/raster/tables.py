@@ -16,6 +16,7 @@ from rnnic.entropy.huffman import (
     stack_books,
 )
 from rnnic.errors import FormatError
+from rnnic.raster.depth import MAX_LOW_STEP
 from rnnic.raster.model import STRING_LENGTHS, RasterModel, RasterPart
 
 __all__ = [
@@ -36,6 +37,7 @@ MAX_SCALE = 32768
 MAX_THRESHOLD = 65535
 OUTSIDE_MAGNITUDE = 8
 _PARAMETERS = struct.Struct("<HH")
+_LOW_STEP = struct.Struct("<H")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class RasterParameters:
         Bound of every pixel's error in 1/64 of an 8-bit RGB unit; 0 is lossless.
     scale : int
         What one palette unit is, in 1/256 of a sample value; 256 … 32768.
+    low_step : int, optional
+        Step of the low bytes of samples of 16 bits, 0 … 256; None where samples have 8 bits.
 
     Raises
     ------
@@ -57,27 +61,35 @@ class RasterParameters:
 
     threshold: int
     scale: int
+    low_step: int | None = None
 
     def __post_init__(self) -> None:
         if not MIN_SCALE <= self.scale <= MAX_SCALE:
             raise FormatError(f"palette scale {self.scale} is outside {MIN_SCALE} … {MAX_SCALE}")
         if not 0 <= self.threshold <= MAX_THRESHOLD:
             raise FormatError(f"threshold {self.threshold} is outside 0 … {MAX_THRESHOLD}")
+        if self.low_step is not None and self.low_step > MAX_LOW_STEP:
+            raise FormatError(f"step {self.low_step} of low bytes is outside 0 … {MAX_LOW_STEP}")
 
     def to_bytes(self) -> bytes:
         """Return the parameter bytes of the header."""
-        return _PARAMETERS.pack(self.threshold, self.scale)
+        low = b"" if self.low_step is None else _LOW_STEP.pack(self.low_step)
+        return _PARAMETERS.pack(self.threshold, self.scale) + low
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "RasterParameters":
+    def from_bytes(cls, data: bytes, bit_depth: int) -> "RasterParameters":
         """Read the parameter bytes of the header."""
-        if len(data) != _PARAMETERS.size:
-            raise FormatError(f"{len(data)} parameter bytes for method raster, 4 are needed")
-        return cls(*_PARAMETERS.unpack(data))
+        needed = _PARAMETERS.size + (_LOW_STEP.size if bit_depth == 16 else 0)
+        if len(data) != needed:
+            raise FormatError(f"{len(data)} parameter bytes for method raster, {needed} are needed")
+        low = _LOW_STEP.unpack_from(data, _PARAMETERS.size)[0] if bit_depth == 16 else None
+        threshold, scale = _PARAMETERS.unpack_from(data)
+        return cls(threshold, scale, low)
 
     def describe(self) -> dict[str, float]:
         """Return the parameters in the units that users know."""
-        return {"error_threshold": self.threshold / 64, "palette_scale": self.scale / 256}
+        found = {"error_threshold": self.threshold / 64, "palette_scale": self.scale / 256}
+        return found if self.low_step is None else found | {"low_step": self.low_step}
 
 
 class EntryTables(NamedTuple):

@@ -4,13 +4,10 @@ The approximate ones are built and asked with fixed seeds and one thread where t
 same image gives the same file, and generously enough to agree with the exact search on nearly all queries.
 """
 
-import importlib
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.errors import MissingDependencyError
+from rnnic.extras import require
 
 __all__ = ["AnnoySearch", "FaissSearch", "HnswlibSearch", "ScipySearch", "VoyagerSearch"]
 
@@ -18,23 +15,12 @@ Points = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
 
-def _require(module: str, extra: str) -> Any:
-    """Import a library, or say how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the library {module.partition('.')[0]} is not installed;"
-            f" run `pip install 'rnnic[{extra}]'`"
-        ) from error
-
-
 class ScipySearch:
     """SciPy's k-d tree; exact."""
 
     def fit(self, points: Points) -> None:
         """Build the tree."""
-        self._tree = _require("scipy.spatial", "search").cKDTree(points)
+        self._tree = require("scipy.spatial", "the library scipy", "search").cKDTree(points)
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
@@ -46,7 +32,7 @@ class FaissSearch:
 
     def fit(self, points: Points) -> None:
         """Store the points."""
-        self._faiss = _require("faiss", "search")
+        self._faiss = require("faiss", "the library faiss", "search")
         self._index = self._faiss.IndexFlatL2(points.shape[1])
         self._index.add(np.ascontiguousarray(points, np.float32))
 
@@ -70,7 +56,9 @@ class AnnoySearch:
 
     def fit(self, points: Points) -> None:
         """Build the forest."""
-        self._index = _require("annoy", "annoy").AnnoyIndex(points.shape[1], "euclidean")
+        self._index = require("annoy", "the library annoy", "annoy").AnnoyIndex(
+            points.shape[1], "euclidean"
+        )
         self._index.set_seed(1)
         for number, point in enumerate(points):
             self._index.add_item(number, point)
@@ -91,7 +79,9 @@ class HnswlibSearch:
 
     def fit(self, points: Points) -> None:
         """Build the graph."""
-        self._index = _require("hnswlib", "hnswlib").Index("l2", points.shape[1])
+        self._index = require("hnswlib", "the library hnswlib", "hnswlib").Index(
+            "l2", points.shape[1]
+        )
         self._index.init_index(len(points), self._LINKS, self._BUILD_BREADTH, random_seed=1)
         self._index.add_items(points, np.arange(len(points)), num_threads=1)
         self._index.set_ef(self._QUERY_BREADTH)
@@ -113,7 +103,7 @@ class VoyagerSearch:
 
     def fit(self, points: Points) -> None:
         """Build the graph."""
-        voyager = _require("voyager", "search")
+        voyager = require("voyager", "the library voyager", "search")
         self._index = voyager.Index(
             voyager.Space.Euclidean,
             points.shape[1],

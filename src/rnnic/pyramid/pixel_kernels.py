@@ -1,0 +1,76 @@
+"""Kernels that turn components into pixels (SPEC.md 5.6)."""
+
+import numpy as np
+from numpy import int32
+
+from rnnic._jit import jit
+
+__all__ = ["row_pixels", "to_pixels"]
+
+
+@jit
+def row_deep_pixels(planes, y, width, colour, out):
+    """Turn a row of the planes into 16-bit pixels; parameters as of `row_pixels`."""
+    top = int32(65535)
+    components = planes.shape[0]
+    for k in range(components):
+        for x in range(width):
+            if components == 1:
+                v = int32(int32(planes[0, y, x + 2]) + int32(128 << 6))
+                v = int32(int32(v * int32(257)) + int32(32)) >> 6
+            else:
+                v = int32(128 << 20)
+                for c in range(3):
+                    v = int32(v + int32(int32(colour[c, k]) * int32(planes[c, y, x + 2])))
+                v = int32(int32((v >> 8) * int32(257)) + int32(1 << 11)) >> 12
+            v = max(min(v, top), int32(0))
+            out[x, 2 * k] = v & 255
+            out[x, 2 * k + 1] = v >> 8
+
+
+@jit
+def row_pixels(planes, y, width, colour, samples, out):
+    """Turn a row of the planes into pixels, of 16 bits where two bytes of a sample are given.
+
+    Parameters
+    ----------
+    planes : int16 planes
+        Components, with a border of two columns.
+    y, width : int
+        Row, border included, and number of pixels.
+    colour : int32 array, (3, 3)
+        In 1/16384; not looked at for a grey image.
+    samples : uint8 array, (channels, width)
+        Room for the samples of a row.
+    out : uint8 array, (width, channels) or (width, channels * 2)
+        Of two bytes of a sample, the lower one comes first.
+    """
+    if out.shape[1] > planes.shape[0]:
+        row_deep_pixels(planes, y, width, colour, out)
+        return
+    top = int32(255)
+    if planes.shape[0] == 1:
+        for x in range(width):
+            v = int32(int32(planes[0, y, x + 2]) + int32(32 + (128 << 6))) >> 6
+            out[x, 0] = max(min(v, top), int32(0))
+        return
+    half = int32((1 << 19) + (128 << 20))
+    # Channel by channel, then interleaved: either loop alone is vectorised.
+    for k in range(3):
+        a, b, c = int32(colour[0, k]), int32(colour[1, k]), int32(colour[2, k])
+        for x in range(width):
+            s = int32(int32(a * int32(planes[0, y, x + 2])) + int32(b * int32(planes[1, y, x + 2])))
+            s = int32(s + int32(int32(c * int32(planes[2, y, x + 2])) + half)) >> 20
+            samples[k, x] = max(min(s, top), int32(0))
+    for x in range(width):
+        out[x, 0] = samples[0, x]
+        out[x, 1] = samples[1, x]
+        out[x, 2] = samples[2, x]
+
+
+@jit
+def to_pixels(planes, width, height, colour, out):
+    """Turn planes with a border of two into pixels, see `row_pixels`; ``out`` has height rows."""
+    samples = np.empty((planes.shape[0], width), np.uint8)
+    for y in range(height):
+        row_pixels(planes, y + 2, width, colour, samples, out[y])
