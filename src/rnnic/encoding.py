@@ -20,7 +20,7 @@ from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.parts import pack_part
-from rnnic.targets import Search
+from rnnic.targets import Found, Search
 
 __all__ = ["Encoded", "encode", "encode_image", "resolve_model"]
 
@@ -29,6 +29,8 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
+_LEAST_PSNR = 25.0
+"""From here on, an image that is better even with the coarsest step has met its target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,12 +245,12 @@ class _Encoder:
 
 
 def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
-    """Search the control that meets the options' target.
+    """Return the smallest file found that has the PSNR, or the best one within the bytes, asked for.
 
     Raises
     ------
     OptionError
-        If no control does; the message names what can be reached.
+        If there is none; the message names what can be reached.
     """
     options, method = encoder.options, encoder.method
     goal: Goal
@@ -257,6 +259,34 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     else:
         assert options.target_bytes is not None
         goal = SizeGoal(options.target_bytes)
+    found = _search(goal, encoder, progress)
+    made = found.result
+    if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
+        # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
+        if found.reached > goal.tolerance and not found.at_end and options.exact_tiles:
+            lossy = replace(encoder, options=replace(options, exact_tiles=False))
+            other = _search(goal, lossy, progress).result
+            if other is not None and len(other.data) < len(made.data):
+                made = other
+        if found.at_end and goal.target >= _LEAST_PSNR:
+            return made.without_encoder()
+    lossless = made is not None and np.array_equal(
+        made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
+    )
+    if made is None or (found.at_end and method.has_effort and not lossless):
+        span = method.control_range(encoder.header.bit_depth)
+        ends = [encoder.run(control, progress, "looking for the range") for control in span]
+        low, high = sorted(map(goal.measure, ends, repeat(encoder.pixels)))
+        raise OptionError(
+            f"target {goal.name(goal.target)} is out of reach: this image can have"
+            f" {goal.name(low)} to {goal.name(high)} at these settings"
+        )
+    return made.without_encoder()
+
+
+def _search(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Found[Encoded]:
+    """Search the control that meets a goal."""
+    options, method = encoder.options, encoder.method
     trials = 0
 
     def attempt(control: float) -> Encoded:
@@ -267,31 +297,20 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     def excess(made: Encoded) -> float:
         return goal.excess(made, encoder.pixels)
 
+    def cost(made: Encoded) -> float:
+        return len(made.data) if isinstance(goal, PsnrGoal) else excess(made)
+
     span = method.control_range(encoder.header.bit_depth)
-    resolution = method.control_resolution
-    search = Search(span, resolution, goal.tolerance, goal.finer_is_more)
+    search = Search(span, method.control_resolution, goal.tolerance, goal.finer_is_more)
     if not method.has_effort:
-        found = search.run(attempt, excess)
-    else:
+        return search.run(attempt, excess, cost=cost)
 
-        def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
-            lighter = replace(encoder, pixels=pixels, options=replace(options, effort=effort))
-            return lighter.run(control, progress, "aiming")
+    def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
+        lighter = replace(encoder, pixels=pixels, options=replace(options, effort=effort))
+        return lighter.run(control, progress, "aiming")
 
-        aim = aim_at(goal, encoder.pixels, options.effort, span, rough)
-        search = replace(search, narrow=_NARROW, first=aim.first, slope=aim.slope)
-        found = search.run(
-            attempt, excess, lambda made, over: refine(goal, aim, made, encoder.pixels, over)
-        )
-    made = found.result
-    lossless = made is not None and np.array_equal(
-        made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
+    aim = aim_at(goal, encoder.pixels, options.effort, span, rough)
+    search = replace(search, narrow=_NARROW, first=aim.first, slope=aim.slope)
+    return search.run(
+        attempt, excess, lambda made, over: refine(goal, aim, made, encoder.pixels, over), cost
     )
-    if made is None or (found.at_end and method.has_effort and not lossless):
-        ends = [encoder.run(control, progress, "looking for the range") for control in span]
-        low, high = sorted(map(goal.measure, ends, repeat(encoder.pixels)))
-        raise OptionError(
-            f"target {goal.name(goal.target)} is out of reach: this image can have"
-            f" {goal.name(low)} to {goal.name(high)} at these settings"
-        )
-    return made.without_encoder()

@@ -48,6 +48,8 @@ class EncodeOptions:
         16 bits.
     effort : int
         Method pyramid: 1 (fastest) … 9 (smallest files).
+    exact_tiles : bool
+        Method pyramid: whether drawn tiles are coded without loss where that is worth its bytes.
     alpha_quality : float
         0 … 100: 100 keeps alpha as it is; below, it has fewer levels, 16 at 70 and 2 at 0.
     keep_hidden : bool
@@ -72,6 +74,7 @@ class EncodeOptions:
     tile_size: int | None = None
     step: float | None = None
     effort: int = 5
+    exact_tiles: bool = True
     alpha_quality: float = 100.0
     keep_hidden: bool = False
     model: Model | str | os.PathLike[str] | None = None

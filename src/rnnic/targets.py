@@ -12,6 +12,8 @@ _MAX_TRIALS = 16
 _STEP = math.log(3.0)
 _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
+_BEYOND = 1.01
+"""A result beyond the tolerance must cost so much less to be the better one."""
 
 
 class _Trial(NamedTuple):
@@ -72,6 +74,7 @@ class Search:
         encode: Callable[[float], Result],
         excess: Callable[[Result], float],
         refine: Callable[[Result, float], Result] | None = None,
+        cost: Callable[[Result], float] | None = None,
     ) -> Found[Result]:
         """Search.
 
@@ -84,11 +87,14 @@ class Search:
         refine : callable, optional
             Is given a result and its excess, which is not within the tolerance; returns a result of
             the same control that is nearer to the target, or the same.
+        cost : callable, optional
+            Of the results that meet the target, the one of the least cost is the best; the one of the
+            least excess by default.
         """
         good: _Trial | None = None
         bad: _Trial | None = None
         best: Result | None = None
-        least = math.inf
+        least = reached_best = math.inf
         place: float | None = self._place(min(max(self.first, self.span[0]), self.span[1]))
         before = math.inf
         slope, last = self.slope, None
@@ -105,10 +111,13 @@ class Search:
             if refine is not None and not 0 <= reached <= self.tolerance:
                 result = refine(result, reached)
                 reached = excess(result)
-            if reached >= 0 and (best is None or reached < least):
-                best, least = result, reached
-                if reached <= self.tolerance:
-                    break
+            value = reached if cost is None else cost(result)
+            if reached > self.tolerance:
+                value *= _BEYOND
+            if reached >= 0 and (best is None or value < least):
+                best, least, reached_best = result, value, reached
+            if 0 <= reached <= self.tolerance:
+                break
             width = abs(good.place - bad.place) if good and bad else math.inf
             slope = self._slope(slope, last, trial)
             place = self._next(good, bad, slope, halve=width > before / 2)
@@ -117,7 +126,7 @@ class Search:
             return Found(None, bad.excess if bad else -math.inf)
         worst = self._place(self.span[1] if self.finer_is_more else self.span[0])
         at_worst = good is not None and self._same(good.place, worst)
-        return Found(best, least, at_worst and least > self.tolerance)
+        return Found(best, reached_best, at_worst and reached_best > self.tolerance)
 
     def _same(self, place: float, other: float) -> bool:
         return abs(self._control(place) - self._control(other)) < self.resolution

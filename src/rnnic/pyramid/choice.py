@@ -22,13 +22,20 @@ class BestTile:
     """Encodes a tile in the way that costs least.
 
     Drawn tiles are tried without loss too: few colours and sharp edges often need fewer bytes so.
-    Parameters are those of `rnnic.pyramid.encoder.encode_tile`.
+    Parameters are those of `rnnic.pyramid.encoder.encode_tile`, and whether it may be without loss.
     """
 
     def __init__(
-        self, pixels: Pixels, params: PyramidParams, model: PyramidModel, effort: int
+        self,
+        pixels: Pixels,
+        params: PyramidParams,
+        model: PyramidModel,
+        effort: int,
+        *,
+        exact: bool = True,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
+        self._try_exact = exact and looks_drawn(pixels)
         self._chosen: TileEncoder | None = None
 
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
@@ -49,7 +56,7 @@ class BestTile:
             other = plain.encode(weight)
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
-        if looks_drawn(pixels):
+        if self._try_exact:
             exact = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(pixels))
             if cost((exact, pixels)) < cost(best):
                 best, self._chosen = (exact, pixels), None

@@ -114,7 +114,8 @@ class PyramidMethod(Method):
         done = 0
 
         def start(box: TileBox) -> BestTile:
-            return BestTile(pixels[window_of(box)], params, own, effort)
+            tile = pixels[window_of(box)]
+            return BestTile(tile, params, own, effort, exact=options.exact_tiles)
 
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
