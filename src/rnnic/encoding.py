@@ -263,7 +263,7 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
         # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
-        if found.reached > goal.tolerance and not found.at_end and options.exact_tiles:
+        if found.reached > goal.tolerance and options.exact_tiles:
             lossy = replace(encoder, options=replace(options, exact_tiles=False))
             other = _search(goal, lossy, progress).result
             if other is not None and len(other.data) < len(made.data):

@@ -12,7 +12,7 @@ _MAX_TRIALS = 16
 _STEP = math.log(3.0)
 _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
-_BEYOND = 1.01
+_BEYOND = 1.03
 """A result beyond the tolerance must cost so much less to be the better one."""
 
 
@@ -98,9 +98,11 @@ class Search:
         place: float | None = self._place(min(max(self.first, self.span[0]), self.span[1]))
         before = math.inf
         slope, last = self.slope, None
+        tried: set[float] = set()
         for _ in range(_MAX_TRIALS):
-            if place is None:
+            if place is None or place in tried:
                 break
+            tried.add(place)
             result = encode(self._control(place))
             trial = _Trial(place, excess(result))
             if trial.excess >= 0:
