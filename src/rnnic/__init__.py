@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 from rnnic._version import __version__
 
 if TYPE_CHECKING:
-    from rnnic.api import Encoded, FileInfo, decode, encode, encode_image, info, read, write
+    from rnnic.api import (
+        Decoded,
+        Encoded,
+        FileInfo,
+        decode,
+        decode_report,
+        encode,
+        encode_image,
+        info,
+        read,
+        write,
+    )
+    from rnnic.damage import Damage, DamageWarning, TileDamage
     from rnnic.errors import (
         ChecksumError,
         FormatError,
@@ -30,6 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChecksumError",
+    "Damage",
+    "DamageWarning",
+    "Decoded",
     "EncodeOptions",
     "Encoded",
     "FileInfo",
@@ -41,10 +56,12 @@ __all__ = [
     "ModelMissingError",
     "OptionError",
     "RnnicError",
+    "TileDamage",
     "TruncatedError",
     "UnsupportedImageError",
     "__version__",
     "decode",
+    "decode_report",
     "default_model",
     "encode",
     "encode_image",
@@ -56,15 +73,18 @@ __all__ = [
 # NumPy and Numba take most of a start's time: what needs them is imported when it is asked for.
 _HOMES = {
     "rnnic.api": (
+        "Decoded",
         "Encoded",
         "FileInfo",
         "decode",
+        "decode_report",
         "encode",
         "encode_image",
         "info",
         "read",
         "write",
     ),
+    "rnnic.damage": ("Damage", "DamageWarning", "TileDamage"),
     "rnnic.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "rnnic.metadata": ("Metadata",),
     "rnnic.model": ("Model", "default_model"),

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 
 from rnnic.container import MAX_SIDE, parse
-from rnnic.decoding import Data, PathLike, decode
+from rnnic.decoding import Data, Decoded, PathLike, decode, decode_report
 from rnnic.encoding import Encoded, encode, encode_image
 from rnnic.errors import RnnicError
 from rnnic.metadata import Metadata
@@ -17,9 +17,11 @@ from rnnic.methods import method_by_code
 from rnnic.output import atomic_output
 
 __all__ = [
+    "Decoded",
     "Encoded",
     "FileInfo",
     "decode",
+    "decode_report",
     "encode",
     "encode_image",
     "info",

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from rnnic.errors import ChecksumError, FormatError, LimitError, TruncatedError
 
 __all__ = [
+    "CRC_BYTES",
     "FRAME_BYTES",
+    "HEAD_BYTES",
     "MAX_CHUNK_BYTES",
     "SIGNATURE_BYTES",
     "Chunk",
@@ -18,7 +20,9 @@ __all__ = [
 ]
 
 SIGNATURE_BYTES = 8
-FRAME_BYTES = 12
+HEAD_BYTES = 8
+CRC_BYTES = 4
+FRAME_BYTES = HEAD_BYTES + CRC_BYTES
 MAX_CHUNK_BYTES = 2**32 - 1
 
 _FRAME = struct.Struct("<4sI")

@@ -21,10 +21,14 @@ __all__ = [
     "MAX_TILES",
     "MAX_TILE_SIZE",
     "MIN_TILE_SIZE",
+    "SIGNATURE",
     "Container",
     "Header",
     "TileBox",
     "parse",
+    "parse_ancillary",
+    "parse_head",
+    "parse_index",
     "serialize",
     "window_of",
 ]
@@ -241,12 +245,12 @@ def parse(data: memoryview, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
     """
     check_signature(data, SIGNATURE, "RNNIC file")
     chunks = iterate_chunks(data)
-    first = next(chunks)
-    if first.kind != "HEAD":
-        raise FormatError(f"the first chunk is {first.kind}, not HEAD")
-    header = Header.from_bytes(first.payload, max_pixels)
-    metadata, index = _parse_ancillary(chunks)
-    lengths = _parse_index(index.payload, header, len(data) - index.end)
+    header = parse_head(next(chunks), max_pixels)
+    metadata, index = parse_ancillary(chunks)
+    lengths = parse_index(index.payload, header)
+    needed, remaining = sum(lengths) + FRAME_BYTES * (len(lengths) + 1), len(data) - index.end
+    if needed > remaining:
+        raise TruncatedError(f"the tiles need {needed} bytes, {remaining} are there; file cut off")
     tiles = []
     for number, length in enumerate(lengths):
         chunk = next(chunks)
@@ -263,7 +267,14 @@ def parse(data: memoryview, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
     return Container(header, tiles, metadata)
 
 
-def _parse_ancillary(chunks: Iterator[Chunk]) -> tuple[Metadata, Chunk]:
+def parse_head(first: Chunk, max_pixels: int) -> Header:
+    """Read the first chunk; errors are those of `Header.from_bytes`."""
+    if first.kind != "HEAD":
+        raise FormatError(f"the first chunk is {first.kind}, not HEAD")
+    return Header.from_bytes(first.payload, max_pixels)
+
+
+def parse_ancillary(chunks: Iterator[Chunk]) -> tuple[Metadata, Chunk]:
     """Read the chunks up to ``TIDX``; return the metadata and the index."""
     found: dict[str, bytes] = {}
     text: dict[str, str] = {}
@@ -299,14 +310,10 @@ def _parse_text(payload: bytes) -> tuple[str, str]:
         raise FormatError("a text chunk that is not UTF-8") from error
 
 
-def _parse_index(payload: memoryview, header: Header, remaining: int) -> tuple[int, ...]:
-    """Read the tile index; `remaining` bytes of data follow it."""
+def parse_index(payload: memoryview, header: Header) -> tuple[int, ...]:
+    """Read the tile index: the lengths of the tiles."""
     if len(payload) != 4 * header.tile_count:
         raise FormatError(
             f"the tile index has {len(payload)} bytes for {header.tile_count} tiles of 4 bytes each"
         )
-    lengths = struct.unpack(f"<{header.tile_count}I", payload)
-    needed = sum(lengths) + FRAME_BYTES * (len(lengths) + 1)
-    if needed > remaining:
-        raise TruncatedError(f"the tiles need {needed} bytes, {remaining} are there; file cut off")
-    return lengths
+    return struct.unpack(f"<{header.tile_count}I", payload)

@@ -1,31 +1,59 @@
 """Decoding files: whole, in part, or at a fraction of their size."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rnnic.alpha import decode_alpha
 from rnnic.container import DEFAULT_MAX_PIXELS, Container, Header, TileBox, parse, window_of
+from rnnic.damage import Damage, DamageWarning, Fill, Flaw, Salvage, salvage
 from rnnic.encoding import resolve_model
-from rnnic.errors import OptionError, TruncatedError
+from rnnic.errors import FormatError, OptionError, TruncatedError
+from rnnic.metadata import Metadata
 from rnnic.methods import Method, TileDecoder, method_by_code
 from rnnic.model import Model
 from rnnic.parallel import map_threads, thread_count
 from rnnic.parts import split_part
 from rnnic.reduction import block_means
 
-__all__ = ["MAX_REDUCE", "decode"]
+__all__ = ["MAX_REDUCE", "Decoded", "OnError", "decode", "decode_report"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Data = bytes | bytearray | memoryview
 PathLike = str | os.PathLike[str]
+OnError = Literal["raise", "fill"]
 
 MAX_REDUCE = 5
 """Times that the sides can be halved."""
+
+
+BoxDecoder = Callable[[int, TileBox, Pixels], None]
+"""Decodes a tile, given its number, into a box of an array (H, W, c)."""
+
+
+class Decoded(NamedTuple):
+    """An image decoded in spite of damage."""
+
+    pixels: Pixels
+    damage: Damage
+    metadata: Metadata
+
+
+class _Options(NamedTuple):
+    """The options of `decode`."""
+
+    region: Sequence[int] | None
+    reduce: int
+    threads: int | None
+    out: Pixels | None
+    max_pixels: int
+    model: Model | PathLike | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +120,7 @@ def decode(
     out: Pixels | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     model: Model | PathLike | None = None,
+    on_error: OnError = "raise",
 ) -> Pixels:
     """Decompress an image.
 
@@ -113,6 +142,10 @@ def decode(
         Larger images are refused.
     model : Model or path, optional
         Looked at before the installed models.
+    on_error : "raise" or "fill"
+        With ``"fill"``, tiles that are damaged are filled with what their coarser levels give or with
+        grey, and a :class:`rnnic.DamageWarning` tells which; see also :func:`decode_report`. The header
+        and the index of the tiles must be intact.
 
     Returns
     -------
@@ -122,7 +155,7 @@ def decode(
     Raises
     ------
     FormatError, TruncatedError, ChecksumError
-        If the data is not a whole, undamaged file.
+        If the data is not a whole, undamaged file; with ``on_error="fill"``, if its header or index is not.
     OptionError
         If the region is not inside the image, or another option is out of its range.
     LimitError
@@ -130,7 +163,55 @@ def decode(
     ModelMissingError
         If the model that the file was compressed with is not at hand.
     """
-    container = parse(memoryview(data), max_pixels)
+    options = _Options(region, reduce, threads, out, max_pixels, model)
+    if on_error == "raise":
+        return _decode(parse(memoryview(data), max_pixels), options)
+    if on_error != "fill":
+        raise OptionError(f"on_error is {on_error!r}; it must be 'raise' or 'fill'")
+    found = salvage(memoryview(data), max_pixels)
+    pixels = _decode(found.container, options, found)
+    if found.damage:
+        warnings.warn(DamageWarning(found.damage), stacklevel=2)
+    return pixels
+
+
+def decode_report(
+    data: Data,
+    *,
+    region: Sequence[int] | None = None,
+    reduce: int = 0,
+    threads: int | None = None,
+    out: Pixels | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    model: Model | PathLike | None = None,
+) -> Decoded:
+    """Decompress an image in spite of damage, and tell what is damaged.
+
+    Parameters and errors are those of :func:`decode` with ``on_error="fill"``.
+
+    Returns
+    -------
+    Decoded
+        The pixels, a :class:`rnnic.Damage` that is false where there is none, the metadata left.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnic
+    >>> data = rnnic.encode(np.zeros((64, 64), np.uint8), tile_size=32)
+    >>> pixels, damage, _ = rnnic.decode_report(data[:-30])
+    >>> [tile.tile for tile in damage.tiles]
+    [3]
+    """
+    found = salvage(memoryview(data), max_pixels)
+    pixels = _decode(
+        found.container, _Options(region, reduce, threads, out, max_pixels, model), found
+    )
+    return Decoded(pixels, found.damage, found.container.metadata)
+
+
+def _decode(container: Container, options: _Options, found: Salvage | None = None) -> Pixels:
+    """Decode what was parsed; damage, if it was looked for, is filled and added to what was found."""
+    region, reduce, threads, out, _, model = options
     header = container.header
     method = method_by_code(header.method)
     if not 0 <= reduce <= MAX_REDUCE:
@@ -138,17 +219,22 @@ def decode(
     # A method that cannot stop early is decoded whole, then averaged.
     early = reduce if method.can_reduce else 0
     wanted = resolve_model(model) if model is not None else None
-    decode_tile = method.tile_decoder(header, wanted, early)
-    _check_tile_sizes(container, method)
+    decoder = _TileReader(container, method, method.tile_decoder(header, wanted, early), early)
+    if found is None:
+        decode_box: BoxDecoder = decoder.decode
+        _check_tile_sizes(container, method)
+    else:
+        prefix = method.prefix_decoder(header, wanted, early)
+        decode_box = _FillingReader(decoder, found, prefix).decode
     view = _Geometry(header, reduce).region(region)
     target = _output(out, (view.height, view.width, header.channels), header.dtype)
     count = thread_count(threads)
     if early == reduce:
-        _decode_view(container, _Geometry(header, reduce), decode_tile, view, target, count)
+        _decode_view(_Geometry(header, reduce), decode_box, view, target, count)
     else:
         whole: Pixels = np.empty((header.height, header.width, header.channels), header.dtype)
         full = _Geometry(header, 0)
-        _decode_view(container, full, decode_tile, full.region(None), whole, count)
+        _decode_view(full, decode_box, full.region(None), whole, count)
         small = block_means(whole, 1 << reduce)
         target[:] = small[view.y : view.y + view.height, view.x : view.x + view.width]
     if out is not None:
@@ -158,26 +244,69 @@ def decode(
     return target if header.channels > 1 else target[:, :, 0]
 
 
-def _decode_view(
-    container: Container,
-    geometry: _Geometry,
-    decode_tile: TileDecoder,
-    view: TileBox,
-    target: Pixels,
-    threads: int,
-) -> None:
-    """Decode the tiles that a view of the image touches into an array of the view's size."""
+@dataclass(frozen=True)
+class _TileReader:
+    """Decodes tiles by their numbers, with their alpha."""
 
-    def decode_box(index: int, place: TileBox, out: Pixels) -> None:
-        payload, full = container.tiles[index], container.header.tile_box(index)
-        if not container.header.has_alpha:
-            decode_tile(payload, full, place, out)
+    container: Container
+    method: Method
+    decode_tile: TileDecoder
+    reduce: int
+
+    def decode(self, index: int, place: TileBox, out: Pixels) -> None:
+        """Decode a tile into a box of an array (H, W, c)."""
+        payload, full = self.container.tiles[index], self.container.header.tile_box(index)
+        if not self.container.header.has_alpha:
+            self.decode_tile(payload, full, place, out)
             return
         part, payload = split_part(payload)
-        decode_tile(payload, full, place, out[:, :, :-1])
+        self.decode_tile(payload, full, place, out[:, :, :-1])
         alpha = decode_alpha(bytes(part), full.height, full.width, out.dtype)[:, :, None]
+        out[window_of(place)][:, :, -1:] = (
+            block_means(alpha, 1 << self.reduce) if self.reduce else alpha
+        )
+
+
+@dataclass(frozen=True)
+class _FillingReader:
+    """Decodes tiles; those that are damaged are filled and reported."""
+
+    reader: _TileReader
+    found: Salvage
+    decode_prefix: TileDecoder
+
+    def decode(self, index: int, place: TileBox, out: Pixels) -> None:
+        """Decode or fill a tile."""
+        flaw = self.found.flaws.get(index)
+        if flaw is None:
+            try:
+                self._check_size(index)
+                self.reader.decode(index, place, out)
+                return
+            except FormatError as error:
+                flaw = Flaw(str(error), None)
         window = out[window_of(place)]
-        window[:, :, -1:] = block_means(alpha, 1 << geometry.reduce) if geometry.reduce else alpha
+        header = self.found.container.header
+        colours = window[:, :, : header.colours]
+        colours[:] = (np.iinfo(out.dtype).max + 1) // 2
+        window[:, :, header.colours :] = np.iinfo(out.dtype).max
+        fill: Fill = "grey"
+        if flaw.prefix is not None:
+            own = TileBox(0, 0, place.width, place.height)
+            with contextlib.suppress(FormatError):  # what cannot be decoded in part stays grey
+                prefix = split_part(flaw.prefix)[1] if header.has_alpha else flaw.prefix
+                self.decode_prefix(prefix, header.tile_box(index), own, colours)
+                fill = self.reader.method.prefix_gives
+        self.found.report(index, flaw.reason, fill)
+
+    def _check_size(self, index: int) -> None:
+        _check_tile_size(self.found.container, self.reader.method, index)
+
+
+def _decode_view(
+    geometry: _Geometry, decode_box: BoxDecoder, view: TileBox, target: Pixels, threads: int
+) -> None:
+    """Decode the tiles that a view of the image touches into an array of the view's size."""
 
     def place(index: int) -> None:
         box = geometry.box(index)
@@ -200,12 +329,17 @@ def _decode_view(
 
 def _check_tile_sizes(container: Container, method: Method) -> None:
     """Check that every tile has the bytes it needs at least, before its pixels are allocated."""
-    for index, payload in enumerate(container.tiles):
-        least = method.minimum_bytes(container.header.tile_box(index))
-        if container.header.has_alpha:
-            payload = split_part(payload)[1]
-        if len(payload) < least:
-            raise TruncatedError(
-                f"tile {index} has {len(payload)} bytes, its size needs {least} at least;"
-                " the file is damaged"
-            )
+    for index in range(len(container.tiles)):
+        _check_tile_size(container, method, index)
+
+
+def _check_tile_size(container: Container, method: Method, index: int) -> None:
+    payload = container.tiles[index]
+    least = method.minimum_bytes(container.header.tile_box(index))
+    if container.header.has_alpha:
+        payload = split_part(payload)[1]
+    if len(payload) < least:
+        raise TruncatedError(
+            f"tile {index} has {len(payload)} bytes, its size needs {least} at least;"
+            " the file is damaged"
+        )

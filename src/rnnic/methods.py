@@ -8,7 +8,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,8 @@ class Method(ABC):
     """What the labels of a `TileTrace` mean."""
     can_reduce: ClassVar[bool]
     """Whether a tile can be decoded at a fraction of its size for a fraction of the time."""
+    prefix_gives: ClassVar[Literal["coarser levels", "rows above"]]
+    """What `prefix_decoder` finds."""
     has_effort: ClassVar[bool]
     """Whether the option ``effort`` means anything."""
     control_resolution: ClassVar[float]
@@ -137,6 +139,13 @@ class Method(ABC):
 
         `model` is looked at before the installed ones. With `reduce`, 0 where the method cannot, tiles are
         decoded at 1 / 2**reduce of their size, sides rounded up.
+        """
+
+    @abstractmethod
+    def prefix_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
+        """Return the function that decodes what the beginning of a payload, the rest of which is lost, gives.
+
+        It leaves pixels that it knows nothing of as they are; other parameters are those of `tile_decoder`.
         """
 
     @abstractmethod

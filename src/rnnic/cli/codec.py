@@ -1,6 +1,7 @@
 """``rnnic compress``, ``decompress`` and ``info``."""
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,11 @@ def _summary(report: dict[str, Any]) -> str:
 @click.argument("out", type=click.Path())
 @click.option("--region", type=region_of, metavar="X,Y,W,H", help="Only this part, in pixels.")
 @click.option("--reduce", type=int, default=0, metavar="K", help="At 1 / 2^K of the size.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Decode what is intact of a damaged file, fill the rest, report it; exit code 1.",
+)
 @threads_option
 @max_pixels_option
 @model_option
@@ -188,6 +194,7 @@ def decompress(
     out: str,
     region: tuple[int, int, int, int] | None,
     reduce: int,
+    keep_going: bool,
     threads: int | None,
     max_pixels: int | None,
     model: str | None,
@@ -197,7 +204,7 @@ def decompress(
 
     All formats written keep every pixel, except JPEG.
     """
-    from rnnic.api import decode
+    from rnnic.api import decode, decode_report
     from rnnic.api import info as describe
     from rnnic.container import DEFAULT_MAX_PIXELS
     from rnnic.files import check_format, image_format, read_bytes, save_image
@@ -206,19 +213,28 @@ def decompress(
     image_format(out)
     check_output(out, overwrite=overwrite)
     data = read_bytes(file)
-    limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
-    with naming("standard input" if file == "-" else file), compile_notice():
-        found = describe(data)
-        check_format(out, alpha=found.alpha, bit_depth=found.bit_depth)
-        pixels = decode(
-            data,
-            region=region,
-            reduce=reduce,
-            threads=threads,
-            max_pixels=limit,
-            model=model,
-        )
-    save_image(out, pixels, found.metadata, overwrite=overwrite)
+    name = "standard input" if file == "-" else file
+    options: dict[str, Any] = {
+        "region": region,
+        "reduce": reduce,
+        "threads": threads,
+        "max_pixels": DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
+        "model": model,
+    }
+    damage: list[str] = []
+    with naming(name), compile_notice():
+        if keep_going:
+            pixels, report, metadata = decode_report(data, **options)
+            damage = report.lines()
+        else:
+            found = describe(data)
+            check_format(out, alpha=found.alpha, bit_depth=found.bit_depth)
+            pixels, metadata = decode(data, **options), found.metadata
+    save_image(out, pixels, metadata, overwrite=overwrite)
+    for line in damage:
+        click.echo(f"{name}: {line}", err=True)
+    if damage:
+        sys.exit(1)
 
 
 @click.command()

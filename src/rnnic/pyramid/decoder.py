@@ -25,7 +25,7 @@ from rnnic.pyramid.kernels import extend_borders
 from rnnic.pyramid.model import PASSES, PyramidModel
 from rnnic.reduction import block_means
 
-__all__ = ["Planes", "decode_tile", "table_sizes"]
+__all__ = ["Planes", "decode_base_plane", "decode_tile", "table_sizes"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 
@@ -113,8 +113,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _split(data: bytes, lanes: int, padding: int) -> _Tile:
-    """Cut a tile into its parts; every length is checked before anything is allocated."""
+class _Head(NamedTuple):
+    coded: int
+    base_size: int
+    counts: list[int]
+    """Words of each lane; empty without residuals."""
+    end: int
+
+
+def _read_head(data: bytes, lanes: int) -> _Head:
+    """Read what comes before the base plane."""
     if len(data) < 2:
         raise TruncatedError("tile header is truncated")
     coded = data[0] | (data[1] << 8)
@@ -126,18 +134,33 @@ def _split(data: bytes, lanes: int, padding: int) -> _Tile:
             if count < 2:
                 raise FormatError("a lane has at least two words")
             counts.append(count)
-    if at + base_size + 2 * sum(counts) != len(data):
+    return _Head(coded, base_size, counts, at)
+
+
+def _split(data: bytes, lanes: int, padding: int) -> _Tile:
+    """Cut a tile into its parts; every length is checked before anything is allocated."""
+    head = _read_head(data, lanes)
+    base_end = head.end + head.base_size
+    total = sum(head.counts)
+    if base_end + 2 * total != len(data):
         raise TruncatedError("tile length and lane lengths disagree")
-    words = np.zeros(sum(counts) + padding, np.uint16)
-    words[: sum(counts)] = np.frombuffer(data, "<u2", sum(counts), at + base_size)
-    if not coded:
-        # No residuals at all: idle lanes, since rows above end where a lane begins all the same.
-        idle = np.array([LOWER_BOUND >> 16, LOWER_BOUND & 0xFFFF], np.uint16)
-        words = np.concatenate([np.tile(idle, lanes), words])
-        counts = [2] * lanes
-    ends = np.cumsum(np.array(counts, np.uint64), dtype=np.uint64)
-    starts = ends - np.array(counts, np.uint64)
-    return _Tile(coded, data[at : at + base_size], words, starts, ends)
+    base = data[head.end : base_end]
+    if not head.counts:
+        return _Tile(head.coded, base, *_idle_lanes(lanes, padding))
+    words = np.zeros(total + padding, np.uint16)
+    words[:total] = np.frombuffer(data, "<u2", total, base_end)
+    ends = np.cumsum(np.array(head.counts, np.uint64), dtype=np.uint64)
+    return _Tile(head.coded, base, words, ends - np.array(head.counts, np.uint64), ends)
+
+
+def _idle_lanes(
+    lanes: int, padding: int
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return words, starts and ends of lanes without residuals: rows above end where a lane begins."""
+    words = np.zeros(2 * lanes + padding, np.uint16)
+    words[: 2 * lanes] = [LOWER_BOUND >> 16, LOWER_BOUND & 0xFFFF] * lanes
+    starts = 2 * np.arange(lanes, dtype=np.uint64)
+    return words, starts, starts + np.uint64(2)
 
 
 def decode_tile(
@@ -178,8 +201,45 @@ def decode_tile(
     if data[:2] == EXACT.to_bytes(2, "little"):
         shape = (height, width, params.channels)
         return _decode_exact(data[2:], shape, params.dtype, reduce, out)
-    steps, base_width, base_height = passes(width, height)
     tile = _split(data, params.lanes, WORDS_PER_PAIR * width)
+    return _decode(tile, (width, height), params, model, reduce, out)
+
+
+def decode_base_plane(
+    data: bytes,
+    width: int,
+    height: int,
+    params: PyramidParams,
+    model: PyramidModel,
+    reduce: int = 0,
+) -> Pixels:
+    """Decode what the beginning of a tile gives: its base plane, enlarged without residuals.
+
+    Parameters and errors are those of `decode_tile`.
+    """
+    if data[:2] == EXACT.to_bytes(2, "little"):
+        raise TruncatedError("a tile without loss is truncated")
+    head = _read_head(data, params.lanes)
+    base = data[head.end : head.end + head.base_size]
+    if len(base) < head.base_size:
+        raise TruncatedError("base plane is truncated")
+    tile = _Tile(head.coded, base, *_idle_lanes(params.lanes, WORDS_PER_PAIR * width))
+    return _decode(tile, (width, height), params, model, reduce, None, residuals=False)
+
+
+def _decode(
+    tile: _Tile,
+    size: tuple[int, int],
+    params: PyramidParams,
+    model: PyramidModel,
+    reduce: int,
+    out: Pixels | None,
+    *,
+    residuals: bool = True,
+) -> Pixels:
+    """Decode the parts of a tile; without residuals, lanes are not looked at."""
+    width, height = size
+    steps, base_width, base_height = passes(width, height)
     if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
         raise FormatError("a pass is coded that the tile does not have")
     band = model.band(params.step)
@@ -195,10 +255,11 @@ def decode_tile(
     final = -(-width >> reduce), -(-height >> reduce)
     out = _output(out, (final[1], final[0], params.channels), params.dtype)
     lanes = len(tile.positions)
+    coded = tile.coded if residuals else 0
     steps = [step for step in steps if step.level >= 2 * reduce]
     plans = np.array(
         [
-            (s.level, s.width, s.height, tile.coded >> s.level & 1, pass_step(params.step, s.level))
+            (s.level, s.width, s.height, (coded >> s.level) & 1, pass_step(params.step, s.level))
             for s in steps
         ],
         np.int64,
@@ -223,7 +284,7 @@ def decode_tile(
         raise TruncatedError("a lane is truncated")
     if (
         reduce == 0
-        and tile.coded
+        and coded
         and not (np.all(states == LOWER_BOUND) and np.all(positions == tile.ends))
     ):
         raise FormatError("a lane does not end as its encoder left it")

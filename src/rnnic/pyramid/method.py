@@ -15,7 +15,7 @@ from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile
-from rnnic.pyramid.decoder import decode_tile
+from rnnic.pyramid.decoder import decode_base_plane, decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
 from rnnic.pyramid.format import (
     EXACT,
@@ -62,6 +62,7 @@ class PyramidMethod(Method):
     labels = ("zero", "luma only", "chroma only", "luma and chroma", "without loss")
     can_reduce = True
     control_resolution = 2 / STEP_SCALE
+    prefix_gives = "coarser levels"
     has_effort = True
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
@@ -146,6 +147,11 @@ class PyramidMethod(Method):
 
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
         """Return the decoder of a file's tiles."""
+        return self._tile_decoder(header, model, reduce, decode_tile)
+
+    def _tile_decoder(
+        self, header: Header, model: Model | None, reduce: int, decode_one: Callable[..., Pixels]
+    ) -> TileDecoder:
         params = PyramidParams.from_bytes(header.parameters)
         if params.channels != header.colours or params.bit_depth != header.bit_depth:
             raise FormatError("the header and its parameters disagree on the pixel format")
@@ -154,10 +160,14 @@ class PyramidMethod(Method):
         own = _load_model(find_section(SECTION, header.model_id, model).sections[SECTION])
 
         def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
-            tile = decode_tile(bytes(payload), box.width, box.height, params, own, reduce)
+            tile = decode_one(bytes(payload), box.width, box.height, params, own, reduce)
             out[place.y : place.y + place.height, place.x : place.x + place.width] = tile
 
         return decode
+
+    def prefix_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
+        """Return the decoder of tiles that were cut off: their base plane, smoothly enlarged."""
+        return self._tile_decoder(header, model, reduce, decode_base_plane)
 
     def minimum_bytes(self, box: TileBox) -> int:
         """Return the least number of bytes of a tile; a flat one of any size needs hardly more."""

@@ -1,5 +1,6 @@
 """The raster method behind the interface that all methods share."""
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnic.container import Header, TileBox, window_of
-from rnnic.errors import OptionError
+from rnnic.errors import FormatError, OptionError, TruncatedError
 from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, MAX_ERROR_THRESHOLD, EncodeOptions
@@ -41,6 +42,7 @@ class RasterMethod(Method):
     labels = ("string of 4", "string of 2", "small palette", "large palette", "literal")
     can_reduce = False
     control_resolution = 1 / 64
+    prefix_gives = "rows above"
     has_effort = False
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
@@ -121,6 +123,20 @@ class RasterMethod(Method):
             own = TileBox(0, 0, box.width, box.height)
             decode_tile(payload, own, part, parameters, tile)
             out[window_of(place)] = tile if low_step is None else joined(tile, low, low_step)
+
+        return decode
+
+    def prefix_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
+        """Return the decoder of tiles that were cut off: the rows that are there, of 8 bits."""
+        decode_whole = self.tile_decoder(header, model, reduce)
+
+        def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
+            if out.dtype != np.uint8:
+                raise FormatError("the high bytes come behind the low ones, which are cut off")
+            tile = out[window_of(place)].copy()
+            with contextlib.suppress(TruncatedError):
+                decode_whole(payload, box, TileBox(0, 0, place.width, place.height), tile)
+            out[window_of(place)] = tile
 
         return decode
 
