@@ -106,7 +106,7 @@ def test_default_method() -> None:
     small = IMAGE[:32, :32]
     assert rnnic.info(rnnic.encode(small)).method == "pyramid"
     assert rnnic.info(rnnic.encode(small, error_threshold=3)).method == "raster"
-    assert rnnic.info(rnnic.encode(small, neighbors="ckdtree")).method == "raster"
+    assert rnnic.info(rnnic.encode(small, neighbors="ckdtree")).method == "pyramid"
     assert rnnic.encode(small) == rnnic.encode(small, quality=90, method="pyramid")
 
 

@@ -125,7 +125,7 @@ def test_trace_says_what_the_finest_pass_codes() -> None:
     [
         {"error_threshold": 3.0},
         {"tile_size": 48},
-        {"neighbors": "ckdtree"},
+        {"neighbors": "guess"},
         {"effort": 0},
         {"step": 0.1},
         {"step": 200.0},

@@ -256,3 +256,35 @@ def test_backends_agree_on_an_image(name: str) -> None:
         assert same.all()
     # A tie decided otherwise changes what comes after it; see docs/search.md for photos.
     assert abs(len(encoded.data) - len(expected.data)) < 0.02 * len(expected.data)
+
+
+@pytest.mark.slow
+def test_pyramid_takes_candidates_from_every_search(name: str) -> None:
+    image = photo_like(60, 80)
+    expected = rnnic.encode(image, step=4.0)
+    for effort in (1, 5):
+        data = rnnic.encode(image, step=4.0, effort=effort, neighbors=name)
+        made = rnnic.encode_image(
+            image, rnnic.EncodeOptions(step=4.0, effort=effort, neighbors=name)
+        )
+        assert data == made.data
+        np.testing.assert_array_equal(rnnic.decode(data), made.reconstruction)
+    assert len(data) == pytest.approx(len(expected), rel=0.01)
+
+
+@pytest.mark.slow
+def test_pyramid_takes_a_search_of_the_nearest_alone() -> None:
+    from scipy.spatial import cKDTree
+
+    class Nearest:
+        def fit(self, points: np.ndarray) -> None:
+            self.tree = cKDTree(points)
+
+        def query(self, points: np.ndarray) -> np.ndarray:
+            found: np.ndarray = self.tree.query(points)[1]
+            return found
+
+    image = photo_like(60, 80)
+    data = rnnic.encode(image, step=4.0, neighbors=Nearest)
+    assert len(data) == pytest.approx(len(rnnic.encode(image, step=4.0)), rel=0.05)
+    assert rnnic.decode(data).shape == image.shape

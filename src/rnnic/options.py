@@ -24,8 +24,8 @@ class EncodeOptions:
     Parameters
     ----------
     method : str, optional
-        Name of the method; the default is ``"pyramid"``, or ``"raster"`` where an error threshold or
-        another search than ``"exact"`` is given, which only that takes.
+        Name of the method; the default is ``"pyramid"``, or ``"raster"`` where an error threshold is given,
+        which only that takes.
     quality : float, optional
         0 … 100; the default is 90 where nothing else sets the quality. Method raster maps it to an error
         threshold of ``0.4 * (100 - quality)``, so 100 is lossless; method pyramid to a step of
@@ -37,7 +37,7 @@ class EncodeOptions:
         Decibels; the smallest file found that has at least this PSNR. Method pyramid gets within 0.02 dB.
     target_bytes : int, optional
         The best file found that has at most so many bytes. Method pyramid uses 98.5 % of them.
-    neighbors : str, class or instance, optional
+    neighbors : str or class, optional
         Nearest-neighbour search; see :func:`rnnic.search.make_search`.
     threads : int, optional
         Tiles coded at once; the default is the number of CPUs, at most 8.
@@ -107,8 +107,7 @@ class EncodeOptions:
         """Name of the method that the options ask for."""
         if self.method is not None:
             return self.method
-        only_raster = self.error_threshold is not None or self.neighbors != "exact"
-        return "raster" if only_raster else "pyramid"
+        return "pyramid" if self.error_threshold is None else "raster"
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:

@@ -10,6 +10,7 @@ from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 
 __all__ = ["BestTile"]
 
@@ -31,10 +32,12 @@ class BestTile:
         params: PyramidParams,
         model: PyramidModel,
         effort: int,
+        neighbors: Any = EXACT_SEARCH,
         *,
         exact: bool = True,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
+        self._neighbors = neighbors
         self._try_exact = exact and looks_drawn(pixels)
         self._chosen: TileEncoder | None = None
 
@@ -42,7 +45,7 @@ class BestTile:
         """Encode the tile."""
         pixels, params = self._pixels, self._params
         step = params.step / STEP_SCALE * DEPTH_SCALE[params.bit_depth]
-        given = pixels, params, self._model, self._effort
+        given = pixels, params, self._model, self._effort, self._neighbors
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded

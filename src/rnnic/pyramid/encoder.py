@@ -34,9 +34,8 @@ from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
+    EXACT,
     CandidateGrid,
-    ExactSearcher,
-    Searcher,
     search_tables,
 )
 from rnnic.pyramid.tuning import PassInput, fit_pass
@@ -72,19 +71,23 @@ def turns_for_effort(effort: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def default_grid(model: PyramidModel, channels: int, states: int) -> CandidateGrid:
-    """Candidates found by exhaustive search; kept for the next tiles."""
+def candidate_grid(
+    model: PyramidModel, channels: int, states: int, neighbors: Any
+) -> CandidateGrid:
+    """Candidates, kept for the next tiles."""
     quantiser = quantiser_of(model.tables(channels), states)
-    return CandidateGrid(quantiser, channels, ExactSearcher())
+    return CandidateGrid(quantiser, channels, neighbors)
 
 
 @lru_cache(maxsize=4)
-def default_search_tables(
-    model: PyramidModel, channels: int, states: int, band: int
+def tables_to_search(
+    model: PyramidModel, channels: int, states: int, band: int, neighbors: Any
 ) -> tuple[Any, ...]:
-    """Search tables on the default grid; kept for the next tiles."""
+    """Tables of the search, kept for the next tiles."""
     quantiser = quantiser_of(model.tables(channels), states)
-    return search_tables(quantiser, band, default_grid(model, channels, min(states, 8)))
+    return search_tables(
+        quantiser, band, candidate_grid(model, channels, min(states, 8), neighbors)
+    )
 
 
 def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
@@ -143,7 +146,7 @@ def encode_tile(
     params: PyramidParams,
     model: PyramidModel,
     effort: int = 5,
-    searcher: Searcher | None = None,
+    neighbors: Any = EXACT,
     *,
     tune: bool = True,
     weight: float = DEFAULT_LAMBDA,
@@ -160,8 +163,8 @@ def encode_tile(
         What the decoder will be given; ``params.states`` is not changed by ``effort``.
     effort : int
         1 to 9: how many survivors the trellis search keeps.
-    searcher : Searcher, optional
-        Backend that finds the candidates; the exhaustive search by default.
+    neighbors : str or callable
+        Search that finds the candidates, see `rnnic.search.make_search`.
     tune : bool
         Whether filters and weights may be fitted to the tile; the lowest efforts never do.
     weight : float
@@ -179,7 +182,7 @@ def encode_tile(
         Exactly what `rnnic.pyramid.decoder.decode_tile` returns for ``data``.
     """
     encoder = TileEncoder(
-        pixels, params, model, effort, searcher, tune=tune, counts=counts, sink=sink
+        pixels, params, model, effort, neighbors, tune=tune, counts=counts, sink=sink
     )
     return encoder.encode(weight)
 
@@ -196,7 +199,7 @@ class TileEncoder:
         params: PyramidParams,
         model: PyramidModel,
         effort: int = 5,
-        searcher: Searcher | None = None,
+        neighbors: Any = EXACT,
         *,
         tune: bool = True,
         counts: npt.NDArray[np.int64] | None = None,
@@ -219,11 +222,9 @@ class TileEncoder:
         self._tables = model.tables(params.channels)
         quantiser = quantiser_of(self._tables, params.states)
         self._derived = derive(model, params.channels, params.step, params.states)
-        if searcher is None:
-            self._search = default_search_tables(model, params.channels, params.states, self._band)
-        else:
-            grid = CandidateGrid(quantiser, params.channels, searcher)
-            self._search = search_tables(quantiser, self._band, grid)
+        self._search = tables_to_search(
+            model, params.channels, params.states, self._band, neighbors
+        )
         # The search also needs the number of common tables, and the candidate grid's branches and
         # chroma cells.
         books = quantiser.orbits.shape[0]

@@ -27,6 +27,8 @@ from rnnic.pyramid.format import (
     lane_rows,
 )
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import EXACT as EXACT_SEARCH
+from rnnic.search import make_search
 
 __all__ = ["METHOD", "SECTION", "PyramidMethod", "step_of_quality"]
 
@@ -96,8 +98,8 @@ class PyramidMethod(Method):
         progress: Progress | None,
     ) -> EncodedTiles:
         """Encode an image; `control` is the step size in samples."""
-        if options.neighbors != "exact":
-            raise OptionError("method pyramid takes neighbors='exact' alone")
+        if options.neighbors != EXACT_SEARCH:
+            make_search(options.neighbors)  # refuses what is none
         if options.tile_size is not None and options.tile_size % _TILE_MULTIPLE:
             raise OptionError(
                 f"tile_size is {options.tile_size}; method pyramid needs a multiple of {_TILE_MULTIPLE}"
@@ -116,7 +118,7 @@ class PyramidMethod(Method):
 
         def start(box: TileBox) -> BestTile:
             tile = pixels[window_of(box)]
-            return BestTile(tile, params, own, effort, exact=options.exact_tiles)
+            return BestTile(tile, params, own, effort, options.neighbors, exact=options.exact_tiles)
 
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
@@ -134,7 +136,7 @@ class PyramidMethod(Method):
 
         def trace() -> list[TileTrace]:
             return [
-                _trace(pixels, box, params, own, effort, payload)
+                _trace(pixels, box, params, own, options, payload)
                 for box, payload in zip(boxes, payloads, strict=True)
             ]
 
@@ -240,7 +242,7 @@ def _trace(
     box: TileBox,
     params: PyramidParams,
     model: PyramidModel,
-    effort: int,
+    options: EncodeOptions,
     payload: bytes,
 ) -> TileTrace:
     """Encode a tile again and look at its finest pass: which components have a residual.
@@ -268,8 +270,9 @@ def _trace(
 
     window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
     # The choice of `encode_best` is not kept with the payload: the bytes tell which one it was.
+    given = pixels[window], params, model, options.effort, options.neighbors
     for tune in (True, False):
-        if encode_tile(pixels[window], params, model, effort, tune=tune, sink=look)[0] == payload:
+        if encode_tile(*given, tune=tune, sink=look)[0] == payload:
             break
     return TileTrace(box.x, box.y, labels, entries)
 

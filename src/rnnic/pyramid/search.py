@@ -1,6 +1,6 @@
 """Nearest palette entries, and the rate-distortion search along a row (encoder only)."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,14 @@ from rnnic._jit import jit
 from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables
 from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
+from rnnic.search import nearest_entries
 
-__all__ = ["CandidateGrid", "ExactSearcher", "Searcher", "code_lengths"]
+__all__ = ["EXACT", "CandidateGrid", "code_lengths"]
 
+EXACT = "exact"
+"""The search that is used by default."""
+NEIGHBOR_REACH = 32.0
+"""Half a step, in the units of magnitudes."""
 CELL = 0.25
 LUMA_REACH = 20.0
 CHROMA_REACH = 8.0
@@ -21,16 +26,6 @@ CHROMA_CELLS = int(CHROMA_REACH / CELL) + 1
 UNREACHABLE = 1e9
 ESCAPE = (1 << SYMBOL_BITS) - 1
 """The encoder's number of the escape in every table, whose entries end before it."""
-
-
-class Searcher(Protocol):
-    """A nearest-neighbour backend."""
-
-    def fit(self, points: npt.NDArray[np.float32]) -> object:
-        """Index ``points``, (entries, dimensions)."""
-
-    def query(self, points: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-        """Return indices of the ``k`` nearest entries of each point, (points, k), nearest first."""
 
 
 @jit
@@ -57,22 +52,15 @@ def _nearest(entries, points, k, out):
             out[i, at] = j
 
 
-class ExactSearcher:
-    """Exhaustive nearest-neighbour search, the default backend."""
-
-    def __init__(self) -> None:
-        self._entries = np.zeros((1, 1), np.float32)
-
-    def fit(self, points: npt.NDArray[np.float32]) -> "ExactSearcher":
-        """Keep the points."""
-        self._entries = np.ascontiguousarray(points, np.float32)
-        return self
-
-    def query(self, points: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-        """Return indices of the ``k`` nearest entries, the earlier entry first where they tie."""
-        out = np.zeros((len(points), k), np.int64)
-        _nearest(self._entries, np.ascontiguousarray(points, np.float32), k, out)
-        return out
+def _candidates(
+    neighbors: Any, points: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], k: int
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of the ``k`` nearest points, (queries, k); the earlier one first at ties."""
+    if neighbors != EXACT:
+        return nearest_entries(neighbors, points, queries, k, NEIGHBOR_REACH)
+    out = np.zeros((len(queries), k), np.int64)
+    _nearest(points, queries, k, out)
+    return out
 
 
 class CandidateGrid:
@@ -80,18 +68,25 @@ class CandidateGrid:
 
     Signs cost the same whatever they are, so the octant of non-negative residuals is enough.
 
+    Parameters
+    ----------
+    quantiser : Quantiser
+    channels : int
+    neighbors : str or callable
+        Search that finds them, as `rnnic.search.make_search` takes it. Points and queries are whole numbers.
+
     Attributes
     ----------
     cells : int16 array, (codebooks, branches, luma, chroma, chroma, CANDIDATES)
         Entries nearest to a cell's centre; the last is the zero vector in branch 0.
     """
 
-    def __init__(self, quantiser: Quantiser, channels: int, searcher: Searcher) -> None:
+    def __init__(self, quantiser: Quantiser, channels: int, neighbors: Any = EXACT) -> None:
         codebooks = quantiser.orbits.shape[0]
         luma = np.arange(LUMA_CELLS) * CELL
         chroma = np.arange(CHROMA_CELLS) * CELL if channels == 3 else np.zeros(1)
         axes = np.meshgrid(luma, chroma, chroma, indexing="ij")
-        centres = np.stack(axes, -1).reshape(-1, 3).astype(np.float32)
+        centres = (64 * np.stack(axes, -1).reshape(-1, 3)).astype(np.float32)
         split = 1 if codebooks == 1 else 2
         shape = (len(luma), len(chroma), len(chroma), CANDIDATES)
         self.cells = np.zeros((codebooks, split, *shape), np.int16)
@@ -103,10 +98,9 @@ class CandidateGrid:
             branch = branches(quantiser.orbits[book][used])
             for side in range(split):
                 members = used if split == 1 else used[branch == side]
-                points = quantiser.magnitudes[book][members].astype(np.float32) / 64
+                points = quantiser.magnitudes[book][members].astype(np.float32)
                 k = min(CANDIDATES, len(members))
-                searcher.fit(points)
-                found = members[searcher.query(centres, k)]
+                found = members[_candidates(neighbors, points, centres, k)]
                 if k < CANDIDATES:
                     found = np.concatenate([found] + [found[:, -1:]] * (CANDIDATES - k), axis=1)
                 if side == 0:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rnnic.errors import OptionError, RnnicError
 
-__all__ = ["SEARCH_NAMES", "NeighborSearch", "checked_query", "make_search"]
+__all__ = ["SEARCH_NAMES", "NeighborSearch", "checked_query", "make_search", "nearest_entries"]
 
 _HOMES = {
     "exact": ("rnnic.search.exact", "ExactSearch"),
@@ -82,13 +82,69 @@ def checked_query(
         If they are not.
     """
     found = np.asarray(search.query(queries))
-    if found.shape != (len(queries),) or not np.issubdtype(found.dtype, np.integer):
+    if found.shape != (len(queries),):
         raise RnnicError(
             f"the search {type(search).__name__} returned {found.dtype} {found.shape}"
             f" for {len(queries)} queries; one integer each is needed"
         )
-    if len(found) and not 0 <= int(found.min()) <= int(found.max()) < count:
+    return checked_numbers(search, found, count)
+
+
+def checked_numbers(
+    search: NeighborSearch, found: npt.NDArray[Any], count: int
+) -> npt.NDArray[np.int64]:
+    """Return a search's answers, whatever their shape, after a look at their values.
+
+    Raises
+    ------
+    RnnicError
+        If they are not numbers of its `count` points.
+    """
+    if not np.issubdtype(found.dtype, np.integer):
+        raise RnnicError(
+            f"the search {type(search).__name__} returned {found.dtype}; one integer each is needed"
+        )
+    if found.size and not 0 <= int(found.min()) <= int(found.max()) < count:
         raise RnnicError(
             f"the search {type(search).__name__} returned numbers outside 0 … {count - 1}"
         )
     return np.ascontiguousarray(found, np.int64)
+
+
+_AROUND = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]).astype(np.float32)
+
+
+def nearest_entries(
+    spec: Any,
+    points: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    reach: float,
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of `k` points near to each query, (N, k), the nearest one first.
+
+    Parameters
+    ----------
+    spec : str or callable
+        As `make_search` takes it. A search with a method ``query_many(points, k) -> (N, k)`` is asked for
+        the `k` nearest; another one for the nearest to the query and to what is `reach` away from it
+        along each axis, up and down, one after the other, as often as needed.
+    points : float32 (K, 3)
+        With K >= k.
+    queries : float32 (N, 3)
+    k : int
+    reach : float
+    """
+    search = make_search(spec)
+    search.fit(points)
+    many = getattr(search, "query_many", None)
+    if many is None:
+        moved = (queries + reach * _AROUND[i % len(_AROUND)] for i in range(k))
+        return np.stack([checked_query(search, where, len(points)) for where in moved], axis=1)
+    found = np.asarray(many(queries, k))
+    if found.shape != (len(queries), k):
+        raise RnnicError(
+            f"the search {type(search).__name__} returned {found.shape} for {len(queries)} queries"
+            f" of the {k} nearest"
+        )
+    return checked_numbers(search, found, len(points))

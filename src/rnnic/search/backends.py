@@ -24,7 +24,11 @@ class ScipySearch:
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
-        return np.asarray(self._tree.query(points)[1], np.int64)
+        return self.query_many(points, 1)[:, 0]
+
+    def query_many(self, points: Points, k: int) -> Numbers:
+        """Return the numbers of the `k` nearest points, (N, k), nearest first."""
+        return np.asarray(self._tree.query(points, range(1, k + 1))[1], np.int64)
 
 
 class FaissSearch:
@@ -38,14 +42,18 @@ class FaissSearch:
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
+        return self.query_many(points, 1)[:, 0]
+
+    def query_many(self, points: Points, k: int) -> Numbers:
+        """Return the numbers of the `k` nearest points, (N, k), nearest first."""
         # Its threads take longer to meet than a wavefront's few queries take to answer.
         threads = self._faiss.omp_get_max_threads()
         self._faiss.omp_set_num_threads(1)
         try:
-            _, found = self._index.search(np.ascontiguousarray(points, np.float32), 1)
+            _, found = self._index.search(np.ascontiguousarray(points, np.float32), k)
         finally:
             self._faiss.omp_set_num_threads(threads)
-        return np.asarray(found[:, 0], np.int64)
+        return np.asarray(found, np.int64)
 
 
 class AnnoySearch:
@@ -66,8 +74,12 @@ class AnnoySearch:
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
+        return self.query_many(points, 1)[:, 0]
+
+    def query_many(self, points: Points, k: int) -> Numbers:
+        """Return the numbers of the `k` nearest points, (N, k), nearest first."""
         near = self._index.get_nns_by_vector
-        return np.array([near(point, 1, self._NODES)[0] for point in points], np.int64)
+        return np.array([near(point, k, self._NODES) for point in points], np.int64).reshape(-1, k)
 
 
 class HnswlibSearch:
@@ -88,10 +100,14 @@ class HnswlibSearch:
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
+        return self.query_many(points, 1)[:, 0]
+
+    def query_many(self, points: Points, k: int) -> Numbers:
+        """Return the numbers of the `k` nearest points, (N, k), nearest first."""
         if not len(points):
-            return np.zeros(0, np.int64)
-        found, _ = self._index.knn_query(points, 1, num_threads=1)
-        return np.asarray(found[:, 0], np.int64)
+            return np.zeros((0, k), np.int64)
+        found, _ = self._index.knn_query(points, k, num_threads=1)
+        return np.asarray(found, np.int64)
 
 
 class VoyagerSearch:
@@ -115,7 +131,11 @@ class VoyagerSearch:
 
     def query(self, points: Points) -> Numbers:
         """Return the nearest points' numbers."""
+        return self.query_many(points, 1)[:, 0]
+
+    def query_many(self, points: Points, k: int) -> Numbers:
+        """Return the numbers of the `k` nearest points, (N, k), nearest first."""
         if not len(points):
-            return np.zeros(0, np.int64)
-        found, _ = self._index.query(points, 1, num_threads=1, query_ef=self._QUERY_BREADTH)
-        return np.asarray(found[:, 0], np.int64)
+            return np.zeros((0, k), np.int64)
+        found, _ = self._index.query(points, k, num_threads=1, query_ef=self._QUERY_BREADTH)
+        return np.asarray(found, np.int64)
