@@ -31,8 +31,9 @@ def forward_matrix(
 
 DEPTH_SCALE = {8: 1, 16: 257}
 """Samples over those of 8 bits, by their bits."""
-SAMPLES = 6000
+SAMPLES = 3000
 LEVELS = 6
+BANDS, BAND_ROWS = 4, 64
 
 
 def choose_colour(pixels: Pixels, step: int) -> npt.NDArray[np.int32]:
@@ -74,9 +75,9 @@ def sample_residuals(pixels: Pixels) -> npt.NDArray[np.float64]:
     """Residuals of a Haar pyramid, (samples, 3), in orthonormal units of 8 bits; the finest weigh most."""
     height, width = pixels.shape[:2]
     # A few bands of rows stand for a large image.
-    if height > 512:
-        starts = np.linspace(0, height - 128, 4).astype(int) & ~1
-        pixels = np.concatenate([pixels[s : s + 128] for s in starts])
+    if height > BANDS * BAND_ROWS:
+        starts = np.linspace(0, height - BAND_ROWS, BANDS).astype(int) & ~1
+        pixels = np.concatenate([pixels[s : s + BAND_ROWS] for s in starts])
     if width > 1024:
         pixels = pixels[:, :1024]
     plane = pixels.astype(np.float32) / np.float32(DEPTH_SCALE[8 * pixels.itemsize])

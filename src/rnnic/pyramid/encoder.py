@@ -240,7 +240,9 @@ class TileEncoder:
         # Of the latest pass: its lanes with a residual, tokens and states before it.
         self._coded_lanes = np.zeros(params.lanes, bool)
         self._before = self._filled.copy(), self._trellis.copy()
-        self._queue = np.empty((params.lanes, 0), np.int64)
+        # What the finest pass may need is about what all others do: it grows once at most.
+        most = max((self._room(step) for step in self._steps), default=0)
+        self._queue = np.empty((params.lanes, most), np.int64)
         self._weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
         self._left = np.zeros(len(self._derived.labels), np.uint32)
         self._histogram = NO_COUNTS if counts is None else counts
@@ -289,6 +291,10 @@ class TileEncoder:
             self._samples, self._energies = children
         return self._finish()
 
+    def _room(self, step: Pass) -> int:
+        """Return how many tokens a lane of a pass may have."""
+        return TOKENS_PER_PAIR * step.columns * max(lane_rows(step.rows, self._params.lanes))
+
     def _state_of(self, step: Pass, source: npt.NDArray[np.float32]) -> dict[str, Any]:
         """Return the state of a pass that was just coded, for the sink."""
         rows = self._rows
@@ -311,9 +317,7 @@ class TileEncoder:
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
         scaled = pass_step(self._params.step, step.level)
-        most = max(lane_rows(step.rows, self._params.lanes))
-        room = TOKENS_PER_PAIR * step.columns * most
-        self._queue = with_room(self._queue, self._filled, room)
+        self._queue = with_room(self._queue, self._filled, self._room(step))
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
         any_coded = encode_pass(
