@@ -1,0 +1,271 @@
+"""Pillow's plugin: after ``import rnnic.integrations.pillow``, Pillow opens and saves ``.rnnic`` files.
+
+>>> import rnnic.integrations.pillow
+>>> from PIL import Image
+>>> Image.registered_extensions()[".rnnic"]
+'RNNIC'
+"""
+
+import dataclasses
+import struct
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+import rnnic
+from rnnic.chunks import SIGNATURE_BYTES, Chunk, iterate_chunks
+from rnnic.container import MAX_SIDE, SIGNATURE, Header, parse, parse_ancillary, parse_head
+from rnnic.errors import OptionError, RnnicError
+from rnnic.metadata import DPI_KEY, Metadata, format_dpi, parse_dpi
+
+__all__ = ["RnnicImageFile", "register"]
+
+FORMAT = "RNNIC"
+EXTENSION = ".rnnic"
+MIME_TYPE = "image/x-rnnic"
+
+_MAX_REDUCE = 5
+_EXIF_PREFIX = b"Exif\0\0"
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_READ_BYTES = 2**20
+_TEXT_THAT_PILLOW_KNOWS = ("icc_profile", "exif", "xmp")
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(SIGNATURE)
+
+
+def _read(file: IO[bytes], length: int) -> bytes:
+    """Return up to so many bytes; never asks for much more memory than the file has bytes."""
+    parts = []
+    while length > 0 and (part := file.read(min(length, _READ_BYTES))):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _chunks_of(file: IO[bytes]) -> Iterator[Chunk]:
+    """Yield the chunks of a file one by one, reading no further than each one's end."""
+    frame = struct.Struct("<4sI")
+    while True:
+        head = _read(file, frame.size)
+        length = frame.unpack(head)[1] if len(head) == frame.size else 0
+        yield next(iterate_chunks(memoryview(head + _read(file, length + 4)), 0))
+
+
+def _mode_of(header: Header) -> str:
+    """Return Pillow's mode for an image; it has none for colour or alpha of 16 bits."""
+    return "I;16" if (header.channels, header.bit_depth) == (1, 16) else _MODES[header.channels]
+
+
+def _eight_bits(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """Return samples of 16 bits as round(x * 255 / 65535)."""
+    scaled = pixels.astype(np.uint32)
+    scaled *= 255
+    scaled += 32895  # with the shift this is the rounded quotient for every x of 16 bits
+    scaled >>= 16
+    return scaled.astype(np.uint8)
+
+
+class RnnicImageFile(ImageFile.ImageFile):
+    """An RNNIC file as Pillow opens it: header and metadata at once, pixels when they are asked for.
+
+    Modes are L, LA, RGB, RGBA and, for grey of 16 bits, I;16. Colour and alpha of 16 bits, for which
+    Pillow has no mode, are rounded to 8 bits; :func:`rnnic.read` gives all bits.
+    """
+
+    format = FORMAT
+    format_description = "Random Nearest Neighbor Image Compression"
+    text: dict[str, str]
+    """Key-value text of the file."""
+
+    _header: Header | None = None
+    """Of the pixels that are still to be decoded."""
+    _start = 0
+    _reduce = 0
+
+    def _open(self) -> None:
+        file = self._file()
+        self._start = file.tell()
+        if not _accept(_read(file, SIGNATURE_BYTES)):
+            raise SyntaxError("not an RNNIC file")
+        try:
+            chunks = _chunks_of(file)
+            header = parse_head(next(chunks), MAX_SIDE**2)
+            metadata, _ = parse_ancillary(chunks)
+        except RnnicError as error:
+            raise SyntaxError(str(error)) from error
+        self._header = header
+        self._size = (header.width, header.height)
+        self._mode = _mode_of(header)
+        self.text = dict(metadata.text)
+        self.info.update(_info_of(metadata))
+
+    def _file(self) -> IO[bytes]:
+        if self.fp is None:
+            raise ValueError("Operation on closed image")
+        return self.fp
+
+    def _content(self) -> bytes:
+        file = self._file()
+        file.seek(self._start)
+        return file.read()
+
+    def verify(self) -> None:
+        """Check the structure and the checksums of the whole file; then the image is closed."""
+        try:
+            parse(memoryview(self._content()), MAX_SIDE**2)
+        except RnnicError as error:
+            raise OSError(f"damaged image: {error}") from error
+        super().verify()
+
+    def draft(
+        self,
+        mode: str | None,  # noqa: ARG002
+        size: tuple[int, int] | None,
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have the image decoded at 1/2, 1/4 … 1/32 of its size, the smallest not below `size`.
+
+        Parameters
+        ----------
+        mode : str, optional
+            Has no effect: no mode is decoded faster than the file's own.
+        size : tuple of 2 int, optional
+            Width and height in pixels.
+
+        Returns
+        -------
+        tuple, optional
+            The mode, and the place of the whole image in the reduced one; None if nothing changes.
+        """
+        header = self._header
+        if header is None or size is None:
+            return None
+        scale = min(header.width // max(1, size[0]), header.height // max(1, size[1]))
+        reduce = min(max(1, scale).bit_length() - 1, _MAX_REDUCE)
+        if reduce <= self._reduce:
+            return None
+        self._reduce = reduce
+        self._size = (-(-header.width >> reduce), -(-header.height >> reduce))
+        return self.mode, (0, 0, header.width / 2**reduce, header.height / 2**reduce)
+
+    def load(self) -> Any:
+        """Decode the pixels, if that has not been done.
+
+        Raises
+        ------
+        OSError
+            If the file is damaged, cut off, or needs a model that is not at hand; the cause is the
+            :class:`rnnic.RnnicError`.
+        """
+        header = self._header
+        if header is not None:
+            # Pillow has checked the size as the user wants it; another limit would be in the way.
+            limit = header.width * header.height
+            try:
+                pixels = rnnic.decode(self._content(), reduce=self._reduce, max_pixels=limit)
+            except RnnicError as error:
+                raise OSError(str(error)) from error
+            self._take(pixels)
+            self._header = None
+            if self._exclusive_fp:
+                self._file().close()
+            self.fp = None
+        return super().load()
+
+    def _take(self, pixels: npt.NDArray[Any]) -> None:
+        """Make an array the image's pixels."""
+        if self.mode != "I;16" and pixels.dtype == np.uint16:
+            pixels = _eight_bits(pixels)
+        elif self.mode == "I;16":
+            pixels = pixels.astype("<u2", copy=False)
+        image = Image.frombuffer(
+            self.mode, self.size, np.ascontiguousarray(pixels), "raw", self.mode, 0, 1
+        )
+        self.im = image.im
+        self.readonly = image.readonly  # Pillow copies such pixels before it changes them
+
+
+def _info_of(metadata: Metadata) -> dict[str, Any]:
+    """Return metadata under the names that Pillow's other formats have for it."""
+    info: dict[str, Any] = {
+        key: value for key, value in metadata.text.items() if key not in _TEXT_THAT_PILLOW_KNOWS
+    }
+    dpi = parse_dpi(info.pop(DPI_KEY, ""))
+    if dpi:
+        info["dpi"] = dpi
+    if metadata.icc:
+        info["icc_profile"] = metadata.icc
+    if metadata.exif:
+        info["exif"] = _EXIF_PREFIX + metadata.exif
+    if metadata.xmp:
+        info["xmp"] = metadata.xmp
+    return info
+
+
+def _metadata_for(image: Image.Image, asked: dict[str, Any]) -> Metadata:
+    """Return the metadata to write; like Pillow's other formats, only the profile is taken over unasked."""
+    exif, xmp, dpi = (asked.get(name) for name in ("exif", "xmp", "dpi"))
+    if isinstance(exif, Image.Exif):
+        exif = exif.tobytes()
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    text = {str(key): str(value) for key, value in dict(asked.get("text") or {}).items()}
+    if dpi and min(dpi) > 0:
+        text[DPI_KEY] = format_dpi(*dpi)
+    icc = asked.get("icc_profile", image.info.get("icc_profile"))
+    exif = bytes(exif or b"").removeprefix(_EXIF_PREFIX)
+    return Metadata(exif or None, icc or None, xmp or None, text)
+
+
+def _writable(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that can be written.
+
+    Raises
+    ------
+    OSError
+        If there is none that keeps what it shows.
+    """
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return image
+    if image.has_transparency_data:
+        wanted = "LA" if mode in ("1", "L", "LA", "La") else "RGBA"
+    elif mode in ("1", "L"):
+        wanted = "L"
+    elif mode in ("P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"):
+        wanted = "RGB"
+    else:
+        raise OSError(f"cannot write mode {mode} as {FORMAT}")
+    return image if mode == wanted else image.convert(wanted)
+
+
+def _options_for(asked: dict[str, Any]) -> rnnic.EncodeOptions:
+    """Return the encoder's options among those of ``save``; as elsewhere in Pillow, others are ignored."""
+    names = {field.name for field in dataclasses.fields(rnnic.EncodeOptions)}
+    given = {name: asked[name] for name in names if asked.get(name) is not None}
+    try:
+        return rnnic.EncodeOptions(**given)
+    except TypeError as error:
+        raise OptionError(f"an option of the wrong type: {error}") from error
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
+    asked = image.encoderinfo
+    options, metadata = _options_for(asked), _metadata_for(image, asked)
+    pixels = np.asarray(_writable(image))
+    file.write(rnnic.encode_image(pixels, options, metadata).data)
+
+
+def register() -> None:
+    """Tell Pillow of the format; importing the module has done so, and doing it again changes nothing."""
+    Image.register_open(FORMAT, RnnicImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, EXTENSION)
+    Image.register_mime(FORMAT, MIME_TYPE)
+
+
+register()
