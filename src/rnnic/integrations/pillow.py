@@ -7,8 +7,6 @@
 """
 
 import dataclasses
-import struct
-from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -16,44 +14,21 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 import rnnic
-from rnnic.chunks import SIGNATURE_BYTES, Chunk, iterate_chunks
-from rnnic.container import MAX_SIDE, SIGNATURE, Header, parse, parse_ancillary, parse_head
+from rnnic.container import MAX_SIDE, SIGNATURE, Header, parse
 from rnnic.errors import OptionError, RnnicError
-from rnnic.metadata import DPI_KEY, Metadata, format_dpi, parse_dpi
+from rnnic.integrations.common import EXTENSION, info_of, metadata_of, read_head
 
 __all__ = ["RnnicImageFile", "register"]
 
 FORMAT = "RNNIC"
-EXTENSION = ".rnnic"
 MIME_TYPE = "image/x-rnnic"
 
 _MAX_REDUCE = 5
-_EXIF_PREFIX = b"Exif\0\0"
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_READ_BYTES = 2**20
-_TEXT_THAT_PILLOW_KNOWS = ("icc_profile", "exif", "xmp")
 
 
 def _accept(prefix: bytes) -> bool:
     return prefix.startswith(SIGNATURE)
-
-
-def _read(file: IO[bytes], length: int) -> bytes:
-    """Return up to so many bytes; never asks for much more memory than the file has bytes."""
-    parts = []
-    while length > 0 and (part := file.read(min(length, _READ_BYTES))):
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
-
-
-def _chunks_of(file: IO[bytes]) -> Iterator[Chunk]:
-    """Yield the chunks of a file one by one, reading no further than each one's end."""
-    frame = struct.Struct("<4sI")
-    while True:
-        head = _read(file, frame.size)
-        length = frame.unpack(head)[1] if len(head) == frame.size else 0
-        yield next(iterate_chunks(memoryview(head + _read(file, length + 4)), 0))
 
 
 def _mode_of(header: Header) -> str:
@@ -90,19 +65,15 @@ class RnnicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         file = self._file()
         self._start = file.tell()
-        if not _accept(_read(file, SIGNATURE_BYTES)):
-            raise SyntaxError("not an RNNIC file")
         try:
-            chunks = _chunks_of(file)
-            header = parse_head(next(chunks), MAX_SIDE**2)
-            metadata, _ = parse_ancillary(chunks)
+            header, metadata = read_head(file)
         except RnnicError as error:
             raise SyntaxError(str(error)) from error
         self._header = header
         self._size = (header.width, header.height)
         self._mode = _mode_of(header)
         self.text = dict(metadata.text)
-        self.info.update(_info_of(metadata))
+        self.info.update(info_of(metadata))
 
     def _file(self) -> IO[bytes]:
         if self.fp is None:
@@ -189,38 +160,6 @@ class RnnicImageFile(ImageFile.ImageFile):
         self.readonly = image.readonly  # Pillow copies such pixels before it changes them
 
 
-def _info_of(metadata: Metadata) -> dict[str, Any]:
-    """Return metadata under the names that Pillow's other formats have for it."""
-    info: dict[str, Any] = {
-        key: value for key, value in metadata.text.items() if key not in _TEXT_THAT_PILLOW_KNOWS
-    }
-    dpi = parse_dpi(info.pop(DPI_KEY, ""))
-    if dpi:
-        info["dpi"] = dpi
-    if metadata.icc:
-        info["icc_profile"] = metadata.icc
-    if metadata.exif:
-        info["exif"] = _EXIF_PREFIX + metadata.exif
-    if metadata.xmp:
-        info["xmp"] = metadata.xmp
-    return info
-
-
-def _metadata_for(image: Image.Image, asked: dict[str, Any]) -> Metadata:
-    """Return the metadata to write; like Pillow's other formats, only the profile is taken over unasked."""
-    exif, xmp, dpi = (asked.get(name) for name in ("exif", "xmp", "dpi"))
-    if isinstance(exif, Image.Exif):
-        exif = exif.tobytes()
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    text = {str(key): str(value) for key, value in dict(asked.get("text") or {}).items()}
-    if dpi and min(dpi) > 0:
-        text[DPI_KEY] = format_dpi(*dpi)
-    icc = asked.get("icc_profile", image.info.get("icc_profile"))
-    exif = bytes(exif or b"").removeprefix(_EXIF_PREFIX)
-    return Metadata(exif or None, icc or None, xmp or None, text)
-
-
 def _writable(image: Image.Image) -> Image.Image:
     """Return the image in a mode that can be written.
 
@@ -255,7 +194,9 @@ def _options_for(asked: dict[str, Any]) -> rnnic.EncodeOptions:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
     asked = image.encoderinfo
-    options, metadata = _options_for(asked), _metadata_for(image, asked)
+    # Like Pillow's other formats: what colours mean goes along unasked, other metadata does not.
+    metadata = metadata_of({"icc_profile": image.info.get("icc_profile")} | asked)
+    options = _options_for(asked)
     pixels = np.asarray(_writable(image))
     file.write(rnnic.encode_image(pixels, options, metadata).data)
 
