@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 import rnnic
 import rnnic.integrations.pillow as plugin
 from rnnic.integrations.pillow import RnnicImageFile
+from rnnic.raster.rounding import eight_bits
 
 LOSSLESS: dict[str, Any] = {"method": "raster", "error_threshold": 0, "keep_hidden": True}
 ARRAYS = {
@@ -132,7 +133,7 @@ def test_colour_and_alpha_of_16_bits_are_rounded(channels: int) -> None:
 
 def test_rounding_to_8_bits_is_exact_everywhere() -> None:
     every = np.arange(65536, dtype=np.uint16)
-    assert np.array_equal(plugin._eight_bits(every), np.rint(every * (255 / 65535)))
+    assert np.array_equal(eight_bits(every), np.rint(every / 257))
 
 
 @pytest.mark.parametrize(

@@ -36,15 +36,6 @@ def _mode_of(header: Header) -> str:
     return "I;16" if (header.channels, header.bit_depth) == (1, 16) else _MODES[header.channels]
 
 
-def _eight_bits(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """Return samples of 16 bits as round(x * 255 / 65535)."""
-    scaled = pixels.astype(np.uint32)
-    scaled *= 255
-    scaled += 32895  # with the shift this is the rounded quotient for every x of 16 bits
-    scaled >>= 16
-    return scaled.astype(np.uint8)
-
-
 class RnnicImageFile(ImageFile.ImageFile):
     """An RNNIC file as Pillow opens it: header and metadata at once, pixels when they are asked for.
 
@@ -150,7 +141,9 @@ class RnnicImageFile(ImageFile.ImageFile):
     def _take(self, pixels: npt.NDArray[Any]) -> None:
         """Make an array the image's pixels."""
         if self.mode != "I;16" and pixels.dtype == np.uint16:
-            pixels = _eight_bits(pixels)
+            from rnnic.raster.rounding import eight_bits  # Numba takes its time to import
+
+            pixels = eight_bits(pixels)
         elif self.mode == "I;16":
             pixels = pixels.astype("<u2", copy=False)
         image = Image.frombuffer(
