@@ -183,6 +183,16 @@ def test_other_modes_are_refused(mode: str, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_one_frame_is_written_and_several_are_refused(tmp_path: Path) -> None:
+    image, path = _image("L"), tmp_path / "a.rnnic"
+    image.save(path, save_all=True, **LOSSLESS)
+    assert path.read_bytes() == _saved(image, **LOSSLESS).getvalue()
+    path.unlink()
+    with pytest.raises(OSError, match="2 frames"):
+        image.save(path, save_all=True, append_images=[image])
+    assert not path.exists()
+
+
 def test_all_options_reach_the_encoder() -> None:
     pixels = _smooth()
     image = Image.fromarray(pixels)

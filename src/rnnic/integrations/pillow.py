@@ -194,10 +194,19 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
     file.write(rnnic.encode_image(pixels, options, metadata).data)
 
 
+def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    images = [image, *image.encoderinfo.get("append_images", ())]
+    frames = sum(getattr(each, "n_frames", 1) for each in images)
+    if frames > 1:
+        raise OSError(f"cannot write {frames} frames as {FORMAT}: save the one you want on its own")
+    _save(image, file, filename)
+
+
 def register() -> None:
     """Tell Pillow of the format; importing the module has done so, and doing it again changes nothing."""
     Image.register_open(FORMAT, RnnicImageFile, _accept)
     Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, EXTENSION)
     Image.register_mime(FORMAT, MIME_TYPE)
 
