@@ -337,6 +337,23 @@ def test_cut_off_files_are_not_identified_or_do_not_load() -> None:
             assert isinstance(caught.value.__cause__, rnnic.TruncatedError)
 
 
+def test_a_cut_off_file_gives_what_is_there_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = _smooth(256, 160)
+    data = rnnic.encode(pixels, tile_size=64)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    cut = data[: data.index(b"TIDX") + 2 * len(data) // 3]
+    for file, whole in ((data, True), (cut, False)):
+        opened = Image.open(io.BytesIO(file))
+        assert np.array_equal(np.asarray(opened), rnnic.decode_report(file).pixels)
+        assert np.array_equal(np.asarray(opened)[:64], rnnic.decode(data)[:64])
+        assert np.array_equal(np.asarray(opened), rnnic.decode(data)) is whole
+    small = Image.open(io.BytesIO(cut))
+    small.draft(None, (64, 40))
+    assert np.array_equal(np.asarray(small), rnnic.decode_report(cut, reduce=2).pixels)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data[:80]))
+
+
 @given(position=st.integers(8, 10_000), change=st.integers(1, 255))
 def test_damage_is_an_os_error(position: int, change: int) -> None:
     data = bytearray(_saved(_image("L")).getvalue())

@@ -117,6 +117,9 @@ class RnnicImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode the pixels, if that has not been done.
 
+        With ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES`` tiles that are damaged or missing are filled with what
+        is there of them, or grey; header, metadata and index must be whole.
+
         Raises
         ------
         OSError
@@ -125,10 +128,8 @@ class RnnicImageFile(ImageFile.ImageFile):
         """
         header = self._header
         if header is not None:
-            # Pillow has checked the size as the user wants it; another limit would be in the way.
-            limit = header.width * header.height
             try:
-                pixels = rnnic.decode(self._content(), reduce=self._reduce, max_pixels=limit)
+                pixels = self._decode(header.width * header.height)
             except RnnicError as error:
                 raise OSError(str(error)) from error
             self._take(pixels)
@@ -137,6 +138,13 @@ class RnnicImageFile(ImageFile.ImageFile):
                 self._file().close()
             self.fp = None
         return super().load()
+
+    def _decode(self, limit: int) -> npt.NDArray[Any]:
+        """Return the file's pixels; Pillow has checked their number, so that is the limit."""
+        data = self._content()
+        if ImageFile.LOAD_TRUNCATED_IMAGES:
+            return rnnic.decode_report(data, reduce=self._reduce, max_pixels=limit).pixels
+        return rnnic.decode(data, reduce=self._reduce, max_pixels=limit)
 
     def _take(self, pixels: npt.NDArray[Any]) -> None:
         """Make an array the image's pixels."""
