@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,16 @@ def test_open_reads_head_and_metadata_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert file.most < 150
     assert np.array_equal(np.asarray(opened), rnnic.decode(data))
     assert file.most == len(data)
+
+
+def test_opening_does_not_load_numba(tmp_path: Path) -> None:
+    path = tmp_path / "a.rnnic"
+    _image("L").save(path)
+    code = (
+        "import sys, rnnic.integrations.pillow; from PIL import Image;"
+        f"Image.open({str(path)!r}).close(); sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_file_that_begins_within_another_is_read() -> None:

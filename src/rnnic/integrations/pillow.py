@@ -65,6 +65,7 @@ class RnnicImageFile(ImageFile.ImageFile):
         self._mode = _mode_of(header)
         self.text = dict(metadata.text)
         self.info.update(info_of(metadata))
+        self.tile = []  # Pillow before version 11 has None otherwise, which is no loadable image
 
     def _file(self) -> IO[bytes]:
         if self.fp is None:
@@ -106,7 +107,8 @@ class RnnicImageFile(ImageFile.ImageFile):
         header = self._header
         if header is None or size is None:
             return None
-        scale = min(header.width // max(1, size[0]), header.height // max(1, size[1]))
+        # Some of Pillow's versions ask for fractions of pixels.
+        scale = int(min(header.width / max(1, size[0]), header.height / max(1, size[1])))
         reduce = min(max(1, scale).bit_length() - 1, _MAX_REDUCE)
         if reduce <= self._reduce:
             return None
