@@ -28,11 +28,10 @@ from rnnic.deepfiles import (
     write_deep_tiff,
 )
 from rnnic.errors import LimitError, OptionError, RnnicError, UnsupportedImageError
-from rnnic.metadata import MAX_KEY_BYTES, Metadata
+from rnnic.metadata import DPI_KEY, MAX_KEY_BYTES, Metadata, format_dpi, parse_dpi
 from rnnic.output import STANDARD, OutputExistsError, atomic_output, check_output
 
 __all__ = [
-    "DPI_KEY",
     "IMAGE_SUFFIXES",
     "LoadedImage",
     "OutputExistsError",
@@ -48,8 +47,6 @@ __all__ = [
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 PathLike = str | os.PathLike[str]
 
-DPI_KEY = "dpi"
-"""Key of the text entry that carries the resolution, as ``x,y`` in dots per inch."""
 _COMMENT_KEY = "Comment"
 _XMP_KEY = "XML:com.adobe.xmp"
 _XMP_TAG = 700
@@ -285,7 +282,7 @@ def _metadata_of(image: Image.Image) -> Metadata:
         text.setdefault(_COMMENT_KEY, comment)
     dpi = info.get("dpi")
     if dpi and min(dpi) > 0:
-        text[DPI_KEY] = ",".join(f"{float(value):.8g}" for value in dpi)
+        text[DPI_KEY] = format_dpi(*dpi)
     kept = {
         key: value
         for key, value in text.items()
@@ -417,7 +414,7 @@ def _save_deep(file: Any, format_name: str, pixels: Pixels, options: dict[str, A
 def _metadata_options(format_name: str, metadata: Metadata) -> dict[str, Any]:
     """Return the arguments of Pillow's writer that carry the metadata."""
     text = dict(metadata.text)
-    dpi = _parse_dpi(text.pop(DPI_KEY, ""))
+    dpi = parse_dpi(text.pop(DPI_KEY, ""))
     options: dict[str, Any] = {}
     if format_name in ("PNG", "TIFF", "JPEG", "BMP") and dpi:
         options["dpi"] = dpi
@@ -450,14 +447,6 @@ def _tiff_tags(metadata: Metadata) -> Image.Exif:
     if metadata.xmp:
         tags[_XMP_TAG] = metadata.xmp
     return tags
-
-
-def _parse_dpi(text: str) -> tuple[float, float] | None:
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError:
-        return None
-    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
 
 
 def _png_text(text: dict[str, str], xmp: bytes | None) -> PngImagePlugin.PngInfo:

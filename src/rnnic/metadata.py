@@ -6,10 +6,12 @@ from typing import Self
 
 from rnnic.errors import OptionError
 
-__all__ = ["MAX_KEY_BYTES", "METADATA_KINDS", "Metadata"]
+__all__ = ["DPI_KEY", "MAX_KEY_BYTES", "METADATA_KINDS", "Metadata", "format_dpi", "parse_dpi"]
 
 METADATA_KINDS = ("exif", "icc", "xmp", "text")
 MAX_KEY_BYTES = 79
+DPI_KEY = "dpi"
+"""Key of the text entry that carries the resolution, as ``x,y`` in dots per inch."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,17 @@ class Metadata:
         if self.text:
             found["text"] = sum(len(k.encode()) + len(v.encode()) for k, v in self.text.items())
         return found
+
+
+def format_dpi(x: float, y: float) -> str:
+    """Return a resolution in dots per inch as the text of the entry `DPI_KEY`."""
+    return f"{float(x):.8g},{float(y):.8g}"
+
+
+def parse_dpi(text: str) -> tuple[float, float] | None:
+    """Return the resolution of the entry `DPI_KEY` in dots per inch; None if it says nothing sensible."""
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        return None
+    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from rnnic.errors import FormatError
 from rnnic.lossless import decode_lossless, encode_lossless
+from rnnic.raster.rounding import eight_bits
 
 __all__ = ["MAX_LOW_STEP", "Depth", "decode_low", "encode_low", "joined", "plan_depth"]
 
@@ -35,7 +36,7 @@ class Depth(NamedTuple):
     def high(self, pixels: Pixels16) -> Pixels8:
         """Return the 8 bits that the method codes."""
         if self.low_step == 0:
-            return ((pixels.astype(np.uint32) + SCALE // 2) // SCALE).astype(np.uint8)
+            return eight_bits(pixels)
         return (pixels >> 8).astype(np.uint8)
 
 

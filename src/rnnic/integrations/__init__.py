@@ -1,0 +1,1 @@
+"""RNNIC in other libraries; each module is named after the one it serves."""
