@@ -486,6 +486,11 @@ def test_palette_train(tmp_path: Path, photos: Path, image: Path, pixels: Pixels
         assert "broken.jpg" in result.stderr
         assert "3 photos" in result.stdout
         models.append(out)
+    kept = ("--checkpoints", tmp_path / "kept")
+    for name in ("first.rnnm", "again.rnnm"):
+        arguments = ("palette", "train", photos, "-o", tmp_path / name, "--seed", 4, *small, *kept)
+        assert run(*arguments).exit_code == 0
+        assert (tmp_path / name).read_bytes() == models[0].read_bytes()
     contents = [path.read_bytes() for path in models]
     assert contents[0] == contents[1] != contents[2]
     assert json.loads(run("palette", "show", models[0], "--json").stdout)["info"]["photos"] == 3

@@ -6,9 +6,11 @@ from checks import photo_like
 from make_fixtures import SMALL
 
 import rnnic
+from rnnic.checkpoints import Checkpoints
 from rnnic.chunks import pack_chunk
 from rnnic.model import MAX_MODEL_BYTES, MODEL_PATH_VARIABLE, Model
 from rnnic.pyramid.training import TrainingSettings, _Run
+from rnnic.pyramid.training import train as train_pyramid
 from rnnic.raster.training import RasterSettings, merge_bins, train
 
 PHOTOS = [photo_like(60, 70, seed=seed) for seed in range(3)]
@@ -53,11 +55,58 @@ def test_other_ways_of_spreading(spread: str) -> None:
 def test_pyramid_training_is_bounded_however_many_photos_there_are() -> None:
     settings = TrainingSettings()
     few, many = (
-        _Run([Path(str(i)) for i in range(n)], settings, lambda *_: None, lambda _: PHOTOS[0])
+        _Run(
+            [Path(str(i)) for i in range(n)],
+            settings,
+            lambda *_: None,
+            lambda _: PHOTOS[0],
+            Checkpoints(),
+        )
         for n in (5, 5000)
     )
     assert len(few.jobs(3, 0, settings.photos)) == 5
     assert len(many.jobs(3, 0, settings.photos)) == settings.photos > 0
+
+
+@pytest.mark.slow
+def test_interrupted_training_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
+    settings = TrainingSettings(rounds=1, draws=2000, band_edges=(5.0,))
+    paths = [Path(str(index)) for index in range(len(PHOTOS))]
+
+    class StoppedError(Exception):
+        pass
+
+    def trained(checkpoints: Checkpoints, stop: str = "never") -> tuple[bytes, list[str]]:
+        told: list[str] = []
+
+        def tell(what: str, _share: float) -> None:
+            if what == stop:
+                raise StoppedError
+            told.append(what)
+
+        model = train_pyramid(
+            paths,
+            progress=tell,
+            settings=settings,
+            load=lambda path: PHOTOS[int(path.name)],
+            checkpoints=checkpoints,
+        )
+        return model.to_bytes(), list(dict.fromkeys(told))
+
+    expected, stages = trained(Checkpoints())
+    assert len(stages) == 8
+    with pytest.raises(StoppedError):
+        trained(Checkpoints(tmp_path, "a"), stop=stages[5])
+    found, rest = trained(Checkpoints(tmp_path, "a"))
+    assert found == expected
+    assert rest == stages[5:]
+    assert trained(Checkpoints(tmp_path, "a")) == (expected, [])
+    # Damaged stages, and those of other photos or settings, are made again.
+    some = min(tmp_path.iterdir())
+    some.write_bytes(some.read_bytes()[:-1])
+    found, rest = trained(Checkpoints(tmp_path, "a"))
+    assert (found, len(rest)) == (expected, 1)
+    assert len(trained(Checkpoints(tmp_path, "b"))[1]) == 8
 
 
 def test_unknown_spread_is_refused() -> None:

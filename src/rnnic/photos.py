@@ -1,8 +1,8 @@
 """Training a model from a folder of photos."""
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from rnnic._version import __version__
+from rnnic.checkpoints import Checkpoints
 from rnnic.errors import OptionError, RnnicError
 from rnnic.model import Model
 from rnnic.pyramid import training as pyramid
@@ -51,6 +53,7 @@ class PhotoFolder:
         if not folder.is_dir():
             raise RnnicError(f"{folder}: is not a folder")
         self._warn = warn
+        self._folder = folder
         suffixes = set(Image.registered_extensions())
         found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
         ordered = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
@@ -67,6 +70,13 @@ class PhotoFolder:
         except Exception as error:  # noqa: BLE001  Pillow's readers raise anything
             self._warn(f"{path}: left out: {error}")
             return False
+
+    @property
+    def identity(self) -> list[tuple[str, int]]:
+        """Names and sizes of the photos' files."""
+        return [
+            (path.relative_to(self._folder).as_posix(), path.stat().st_size) for path in self.paths
+        ]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -91,6 +101,7 @@ def train_model(
     source: str,
     progress: Progress | None = None,
     methods: Sequence[str] = METHODS,
+    checkpoints: Path | None = None,
 ) -> Model:
     """Train a model.
 
@@ -107,6 +118,8 @@ def train_model(
         Receives the fraction done and what is being done.
     methods : sequence of str
         Methods to train a section for.
+    checkpoints : Path, optional
+        A folder for finished stages. The same call goes on from what is there.
 
     Raises
     ------
@@ -122,11 +135,16 @@ def train_model(
     # The share of the time that training raster takes.
     split = (_RASTER_SHARE if "pyramid" in methods else 1.0) if "raster" in methods else 0.0
     if "raster" in methods:
-        trained = raster.train(
-            photos.load, len(photos), settings, lambda done, what: told(split * done, what)
+        kept = Checkpoints(
+            checkpoints, [RASTER_SECTION, photos.identity, asdict(settings), __version__]
         )
-        sections[RASTER_SECTION] = trained.to_bytes()
-        information["raster"] = dataclasses.asdict(settings)
+        sections[RASTER_SECTION] = kept.stage(
+            "all",
+            lambda: raster.train(
+                photos.load, len(photos), settings, lambda done, what: told(split * done, what)
+            ).to_bytes(),
+        )
+        information["raster"] = asdict(settings)
     if "pyramid" in methods:
         own = pyramid.TrainingSettings(seed=settings.seed)
         numbers = {path: number for number, path in enumerate(photos.paths)}
@@ -135,7 +153,10 @@ def train_model(
             progress=lambda what, done: told(split + (1 - split) * done, what),
             settings=own,
             load=lambda path: photos.load(numbers[path]),
+            checkpoints=Checkpoints(
+                checkpoints, [PYRAMID_SECTION, photos.identity, asdict(own), __version__]
+            ),
         )
         sections[PYRAMID_SECTION] = model.to_bytes()
-        information["pyramid"] = dataclasses.asdict(own)
+        information["pyramid"] = asdict(own)
     return Model(sections, information)

@@ -31,12 +31,19 @@ def palette() -> None:
     help="What the model is to serve.",
 )
 @click.option("--source", default="", metavar="TEXT", help="Where the photos are from; kept in it.")
+@click.option(
+    "--checkpoints",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Keep finished stages there; the same command goes on from them.",
+)
 @overwrite_option
 def train(
     photo_dir: str,
     output: str,
     source: str,
     methods: str,
+    checkpoints: str | None,
     overwrite: bool,
     **settings: int | str | None,
 ) -> None:
@@ -55,7 +62,8 @@ def train(
     wanted = RasterSettings(**chosen)
     photos = PhotoFolder(Path(photo_dir), lambda line: click.echo(f"rnnic: {line}", err=True))
     with naming(photo_dir), compile_notice(), progress_bar() as progress:
-        model = train_model(photos, wanted, source, progress, methods.split(","))
+        folder = None if checkpoints is None else Path(checkpoints)
+        model = train_model(photos, wanted, source, progress, methods.split(","), folder)
     data = model.to_bytes()
     with atomic_output(output, overwrite=overwrite) as file:
         file.write(data)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnic.checkpoints import Checkpoints
 from rnnic.entropy.rans import SYMBOL_BITS
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.features import Centroids, PassSamples, collect
@@ -149,6 +151,7 @@ def train(
     progress: Progress | None = None,
     settings: TrainingSettings | None = None,
     load: Callable[[Path], Pixels] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> PyramidModel:
     """Train a model.
 
@@ -163,13 +166,16 @@ def train(
     settings : TrainingSettings, optional
     load : callable, optional
         Reads a photo as uint8 (height, width, 3); Pillow by default.
+    checkpoints : Checkpoints, optional
+        Where stages are kept, and found again; its identity must name photos and settings.
 
     Returns
     -------
     PyramidModel
     """
     used = settings or TrainingSettings(seed=seed)
-    run = _Run(sorted(photos), used, progress or (lambda _what, _share: None), load or load_rgb)
+    told = progress or (lambda _what, _share: None)
+    run = _Run(sorted(photos), used, told, load or load_rgb, checkpoints or Checkpoints())
     rgb = run.colour_tables(3)
     grey = run.colour_tables(1)
     edges = np.rint(np.array(used.band_edges) * 1024).astype(np.uint32)
@@ -189,12 +195,13 @@ class _Run:
 
     def __init__(
         self, photos: Sequence[Path], settings: TrainingSettings, progress: Progress,
-        load: Callable[[Path], Pixels],
+        load: Callable[[Path], Pixels], checkpoints: Checkpoints,
     ) -> None:  # fmt: skip
         self.photos = photos
         self.settings = settings
         self.progress = progress
         self.load = load
+        self.checkpoints = checkpoints
         self.bands = len(settings.band_edges) + 1
         self.edges = np.rint(np.array(settings.band_edges) * 1024).astype(np.uint32)
 
@@ -204,22 +211,37 @@ class _Run:
         tables = first_tables(channels, self.settings)
         # Filters first, with the plain grid; then palettes; then filters and counts again.
         for turn in range(2):
-            samples = self.collect(tables, channels, 1, f"{name} filters {turn + 1}")
-            tables = self.fit(tables, samples)
-        tables = self.with_palettes(tables, samples)
+            what = f"{name} filters {turn + 1}"
+            tables = self.stage(what, partial(self.first, tables, channels, turn, what))
         for states in (8, 1):
             for turn in range(self.settings.rounds):
                 what = f"{name} tables, {states} states, round {turn + 1}"
-                # The second round of the trellis refits the filters to what they will meet.
-                samples_wanted = states == 8 and turn == 0
-                counts, found, centroids = self.count(
-                    tables, channels, states, turn, what, samples_wanted
-                )
-                tables = self.with_counts(tables, states, counts)
-                if found is not None:
-                    tables = self.fit(tables, found)
-                if turn < self.settings.rounds - 1:
-                    tables = self.with_centroids(tables, states, centroids)
+                tables = self.stage(what, partial(self.round, tables, channels, states, turn, what))
+        return tables
+
+    def stage(self, name: str, compute: Callable[[], ColourTables]) -> ColourTables:
+        """Return the tables that a stage made, when it was done before, or makes."""
+        kept = self.checkpoints.stage(name, lambda: self.model(compute()).to_bytes())
+        return PyramidModel.from_bytes(kept).rgb
+
+    def first(self, tables: ColourTables, channels: int, turn: int, what: str) -> ColourTables:
+        """Fit filters to what the plain grid leaves, the second time with palettes drawn from that."""
+        samples = self.collect(tables, channels, 1, what)
+        fitted = self.fit(tables, samples)
+        return fitted if turn == 0 else self.with_palettes(fitted, samples)
+
+    def round(
+        self, tables: ColourTables, channels: int, states: int, turn: int, what: str
+    ) -> ColourTables:
+        """Count what is coded with a quantiser, and move its entries."""
+        # The first round of the trellis refits the filters to what they will meet.
+        refit = states == 8 and turn == 0
+        counts, found, centroids = self.count(tables, channels, states, turn, what, refit)
+        tables = self.with_counts(tables, states, counts)
+        if found is not None:
+            tables = self.fit(tables, found)
+        if turn < self.settings.rounds - 1:
+            tables = self.with_centroids(tables, states, centroids)
         return tables
 
     def jobs(self, channels: int, turn: int, limit: int) -> list[tuple[Path, int]]:
