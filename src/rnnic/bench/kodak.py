@@ -14,8 +14,10 @@ from typing import Any
 
 from rnnic._jit import cache_folder
 from rnnic.api import decode, encode, info
+from rnnic.bench.codecs import Codec, available
 from rnnic.bench.jpeg import encode_jpeg, require_opencv
 from rnnic.bench.kodak_sums import SUMS
+from rnnic.bench.matching import smallest_file
 from rnnic.errors import RnnicError
 from rnnic.files import load_image
 from rnnic.metrics import psnr
@@ -23,11 +25,15 @@ from rnnic.output import atomic_output
 
 __all__ = [
     "HEADING",
+    "PeerRow",
     "Result",
     "Row",
     "compare",
+    "compare_peers",
     "download",
     "image_paths",
+    "peers",
+    "peers_table",
     "require_opencv",
 ]
 
@@ -232,3 +238,59 @@ def compare(
         threshold=info(data).parameters.get("error_threshold"),
         seconds=seconds,
     )
+
+
+@dataclass(frozen=True)
+class PeerRow:
+    """One image by another codec: its smallest file of at least the PSNR of the JPEG.
+
+    `bytes` is None where the codec does not reach that PSNR; `psnr` is the most it reaches then.
+    """
+
+    image: str
+    codec: str
+    version: str
+    bytes: int | None
+    psnr: float
+
+
+def peers(names: Sequence[str] = ()) -> list[Codec]:
+    """Return the codecs beside JPEG and the method asked for: those named, or all that are installed.
+
+    Raises
+    ------
+    OptionError, MissingDependencyError
+        If one that is named is not known or not installed.
+    """
+    return [codec for codec in available(names) if names or not codec.own]
+
+
+def compare_peers(path: Path, codecs: Sequence[Codec], goal: float) -> list[PeerRow]:
+    """Find each codec's smallest file of an image with at least a PSNR, in dB."""
+    pixels = load_image(path).pixels
+    found = []
+    for codec in codecs:
+        match = smallest_file(codec, pixels, goal)
+        size = len(match.data) if match.reached else None
+        found.append(PeerRow(path.name, codec.name, codec.version(), size, match.psnr))
+    return found
+
+
+def peers_table(rows: Sequence[PeerRow], jpeg: Sequence[Row]) -> list[str]:
+    """Return each codec's bytes over those of JPEG, the smallest first, as lines of text."""
+    jpeg_bytes = {row.image: row.jpeg_bytes for row in jpeg}
+    lines = []
+    for name in dict.fromkeys(row.codec for row in rows):
+        own = [row for row in rows if row.codec == name]
+        sizes = {row.image: row.bytes for row in own if row.bytes is not None}
+        ratio = math.inf
+        if sizes:
+            ratio = sum(sizes.values()) / sum(jpeg_bytes[image] for image in sizes)
+        short = [row for row in own if row.bytes is None]
+        note = f", out of reach on {len(short)} (the best {short[0].psnr:.2f} dB)" if short else ""
+        shown = f"{ratio:.3f}" if sizes else "-"
+        lines.append(
+            (ratio, f"{name:<12} {shown:>6}   {len(sizes)} images, {own[0].version}{note}")
+        )
+    heading = "other codecs at no less than the PSNR of JPEG: bytes over those of JPEG"
+    return [heading, *(line for _, line in sorted(lines))]

@@ -3,6 +3,7 @@
 import click
 
 from rnnic.cli.common import compile_notice, model_option, progress_bar, threads_option
+from rnnic.cli.compare import COMMANDS, LineProgress
 
 __all__ = ["bench"]
 
@@ -29,6 +30,14 @@ def bench() -> None:
 @click.option("--limit", type=click.IntRange(1, 24), metavar="N", help="Only the first N images.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the results there.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing JSON file.")
+@click.option(
+    "--peer",
+    "peer_names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this other codec (again for more).",
+)
+@click.option("--no-peers", is_flag=True, help="Leave the other codecs out.")
 @threads_option
 @model_option
 def kodak(
@@ -38,14 +47,18 @@ def kodak(
     json_path: str | None,
     effort: int,
     overwrite: bool,
+    peer_names: tuple[str, ...],
+    no_peers: bool,
     threads: int | None,
     model: str | None,
 ) -> None:
     """Check the published claims on the 24 Kodak images.
 
     Each is compressed to at least the PSNR of its JPEG at quality 100 (OpenCV). Exit code 1 if an
-    image is not smaller than its JPEG, or all of them not more than 20 % smaller.
+    image is not smaller than its JPEG, or all of them not more than 20 % smaller. The other codecs
+    that are installed (`bench codecs` lists them) follow, with the smallest file of at least that PSNR.
     """
+    import dataclasses
     import json
     from pathlib import Path
 
@@ -56,6 +69,7 @@ def kodak(
     if json_path is not None:
         check_output(json_path, overwrite=overwrite)
     benchmark.require_opencv()
+    others = [] if no_peers else benchmark.peers(peer_names)
     with progress_bar() as progress:
         home = Path(folder) if folder else benchmark.download(limit, progress)
     images = benchmark.image_paths(home, limit)
@@ -68,9 +82,18 @@ def kodak(
             click.echo(row.line())
     result = benchmark.Result(rows)
     click.echo("\n".join(result.lines()))
+    found = []
+    with progress_bar() as progress:
+        tell = progress or LineProgress().tell
+        for index, (path, row) in enumerate(zip(images, rows, strict=True)):
+            tell(index / len(images), f"{path.name}, other codecs")
+            found += benchmark.compare_peers(path, others, row.jpeg_psnr)
+    if found:
+        click.echo("\n" + "\n".join(benchmark.peers_table(found, rows)))
     if json_path is not None:
+        values = result.to_dict() | {"peers": [dataclasses.asdict(row) for row in found]}
         with atomic_output(json_path, overwrite=overwrite) as file:
-            file.write(json.dumps(result.to_dict(), indent=2).encode() + b"\n")
+            file.write(json.dumps(values, indent=2).encode() + b"\n")
     if not result.claims_hold:
         raise RnnicError("a published claim does not hold")
 
@@ -106,3 +129,7 @@ def speed(
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows]))
     else:
         click.echo("\n".join(benchmark.table(rows)))
+
+
+for _command in COMMANDS:
+    bench.add_command(_command)
