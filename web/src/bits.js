@@ -1,6 +1,6 @@
 /** The stream of bits of a tile (SPEC.md 5.3). */
 
-import { need } from "./errors.js";
+import { TruncatedError, need } from "./errors.js";
 
 /** A stream of bits, highest first in each byte. */
 export class Bits {
@@ -11,7 +11,7 @@ export class Bits {
 
   bit() {
     const byte = this.at >> 3;
-    need(byte < this.data.length, "a tile's base plane ends early");
+    need(byte < this.data.length, "a tile's parameters and base plane end early", TruncatedError);
     return (this.data[byte] >> (7 - (this.at++ & 7))) & 1;
   }
 

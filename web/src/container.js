@@ -10,19 +10,18 @@ export const MODEL_SIGNATURE = [0x8a, 0x52, 0x4e, 0x4e, 0x4d, 0x44, 13, 10];
 /** Yields the chunks of a file up to DONE: type, payload, and where the payload starts; every CRC is checked. */
 export function* chunksOf(data, signature, what) {
   need(signature.every((byte, i) => i >= data.length || data[i] === byte), `this is not an RNNIC ${what}`);
-  if (data.length < 8) throw new TruncatedError(`the ${what} ends in its signature`);
+  need(data.length >= 8, `the ${what} ends in its signature`, TruncatedError);
   const view = viewOf(data);
   for (let at = 8, type = ""; type !== "DONE";) {
-    if (at + 8 > data.length) throw new TruncatedError(`the ${what} ends at byte ${data.length}, before its chunk DONE`);
+    need(at + 8 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
     type = latin(data.subarray(at, at + 4));
     need(/^[A-Za-z0-9]{4}$/.test(type), `there is no chunk type at byte ${at}`);
     const start = at + 8;
     const end = start + view.getUint32(at + 4, true);
-    if (end + 4 > data.length) throw new TruncatedError(`the ${what} ends in its chunk ${type}`);
+    need(end + 4 <= data.length, `the ${what} ends in its chunk ${type}`, TruncatedError);
     const payload = data.subarray(start, end);
-    if (crc32(payload, crc32(data.subarray(at, at + 4))) !== view.getUint32(end, true)) {
-      throw new ChecksumError(`chunk ${type} at byte ${at} does not match its checksum: the ${what} is damaged`);
-    }
+    const sum = crc32(payload, crc32(data.subarray(at, at + 4)));
+    need(sum === view.getUint32(end, true), `chunk ${type} at byte ${at} does not match its checksum: the ${what} is damaged`, ChecksumError);
     yield { type, payload, start };
     at = end + 4;
   }
@@ -44,14 +43,12 @@ function parseHead(payload, maxPixels) {
   need(channels === 1 || channels === 3, `${channels} channels: it must be 1 or 3`);
   need(bitDepth === 8, `${bitDepth} bits a sample: it must be 8`);
   const [width, height, tileSize] = [4, 8, 12].map((offset) => view.getUint32(offset, true));
-  need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`);
-  need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`);
-  if (width * height > maxPixels) {
-    throw new LimitError(`${width} x ${height} pixels are more than maxPixels, ${maxPixels}; raise it if you trust the file`);
-  }
+  need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`, LimitError);
+  need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`, LimitError);
+  need(width * height <= maxPixels, `${width} x ${height} pixels are more than maxPixels, ${maxPixels}; raise it if you trust the file`, LimitError);
   const columns = Math.ceil(width / tileSize);
   const rows = Math.ceil(height / tileSize);
-  if (columns * rows > MAX_TILES) throw new LimitError(`${columns * rows} tiles are more than 2^20`);
+  need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
   return {
     version, method: METHODS[code], channels, bitDepth, width, height, tileSize, columns, rows,
     modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
@@ -90,15 +87,15 @@ export function parseContainer(data, maxPixels) {
       need(payload.length === 4 * header.columns * header.rows, "chunk TIDX has a wrong length");
       const view = viewOf(payload);
       lengths = Array.from({ length: payload.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-      const total = lengths.reduce((sum, length) => sum + length + 12, 0);
-      if (start + payload.length + 4 + total > data.length) throw new TruncatedError("the file ends in its tiles");
+      const due = lengths.reduce((sum, length) => sum + length + 12, 12); // with DONE
+      need(start + payload.length + 4 + due <= data.length, "the file ends in its tiles", TruncatedError);
     } else {
       const due = tiles.length < lengths.length ? "TILE" : "DONE";
       need(type === due, `chunk ${type} stands where ${due} is due`);
-      if (type === "TILE") {
+      if (due === "TILE") {
         need(payload.length === lengths[tiles.length], `tile ${tiles.length} has another length than TIDX says`);
         tiles.push({ ...tileBox(header, tiles.length), offset: start, length: payload.length });
-      } else need(payload.length === 0, "chunk DONE has content");
+      }
     }
   }
   need(lengths !== null, "the file has no chunk TIDX");

@@ -29,7 +29,7 @@ export class OptionError extends RnnicError {
   get name() { return "OptionError"; }
 }
 
-/** Throw a FormatError unless a rule of the format holds. */
-export const need = (holds, message) => {
-  if (!holds) throw new FormatError(message);
+/** Throw an error unless a rule of the format holds. */
+export const need = (holds, message, Kind = FormatError) => {
+  if (!holds) throw new Kind(message);
 };

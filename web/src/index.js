@@ -4,13 +4,13 @@
  * All arithmetic is on 32-bit integers, as the format demands.
  */
 
-import { bytesOf, viewOf } from "./bytes.js";
+import { bytesOf } from "./bytes.js";
 import { MAX_SIDE, parseContainer } from "./container.js";
-import { OptionError, RnnicError, need } from "./errors.js";
+import { OptionError, RnnicError, TruncatedError, need } from "./errors.js";
 import { halved } from "./lossless.js";
 import { sectionOf } from "./model.js";
-import { pyramidDecoder } from "./pyramid.js";
-import { rasterDecoder } from "./raster.js";
+import { pyramidDecoder, pyramidParameters } from "./pyramid.js";
+import { rasterDecoder, rasterParameters } from "./raster.js";
 
 export { crc32 } from "./checksums.js";
 export { VERSION } from "./container.js";
@@ -25,16 +25,11 @@ export const DEFAULT_MAX_PIXELS = 2 ** 28;
 /** What a file says of itself; all its checksums are verified, no pixel is decoded. */
 export function info(data, { maxPixels = MAX_SIDE ** 2 } = {}) {
   const { header, metadata, tiles } = parseContainer(bytesOf(data), maxPixels);
-  const { parameterBytes: bytes, ...rest } = header;
-  const view = viewOf(bytes);
-  let parameters = {};
-  if (header.method === "raster" && bytes.length === 4) {
-    parameters = { errorThreshold: view.getUint16(0, true) / 64, scale: view.getUint16(2, true) / 256 };
-  } else if (header.method === "pyramid" && bytes.length === 8) {
-    parameters = { step: view.getUint32(0, true) / 1024, states: bytes[4], lanes: bytes[5] };
-  }
-  return { ...rest, parameters, metadata, tiles };
+  const { parameterBytes, ...rest } = withParameters(header);
+  return { ...rest, metadata, tiles };
 }
+
+const withParameters = (header) => ({ ...header, parameters: (header.method === "raster" ? rasterParameters : pyramidParameters)(header) });
 
 /** The place of a region of the full image in the image at 1 / 2^reduce of its size. */
 function reducedPlace({ width, height }, region, reduce) {
@@ -53,7 +48,8 @@ function reducedPlace({ width, height }, region, reduce) {
  */
 export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
   const bytes = bytesOf(data);
-  const { header, tiles } = parseContainer(bytes, maxPixels);
+  const { header: plain, tiles } = parseContainer(bytes, maxPixels);
+  const header = withParameters(plain);
   if (!Number.isInteger(reduce) || reduce < 0 || reduce > MAX_REDUCE) {
     throw new OptionError(`reduce is ${reduce}; it must be 0 ... ${MAX_REDUCE}`);
   }
@@ -62,7 +58,7 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const early = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
   const decodeTile = isPyramid ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
   tiles.forEach((tile, i) => {
-    need(tile.length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`);
+    need(tile.length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
   });
   const { channels } = header;
   const wanted = reducedPlace(header, region, reduce);

@@ -1,6 +1,6 @@
 /** Decompression of zlib streams (RFC 1950, RFC 1951). */
 
-import { need, FormatError } from "./errors.js";
+import { FormatError, TruncatedError, need } from "./errors.js";
 
 const EXTRA_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
@@ -37,7 +37,8 @@ const FIXED = [
 
 /** What a zlib stream (RFC 1950) holds, which must be all of `data` and at most `limit` bytes. */
 export function inflate(data, limit) {
-  need(data.length >= 6 && (data[0] & 15) === 8 && data[0] >> 4 < 8 && ((data[0] << 8) | data[1]) % 31 === 0
+  need(data.length >= 6, "compressed data ends early", TruncatedError);
+  need((data[0] & 15) === 8 && data[0] >> 4 < 8 && ((data[0] << 8) | data[1]) % 31 === 0
     && !(data[1] & 32), "compressed data has no zlib header");
   let out = new Uint8Array(Math.min(limit, 4 * data.length + 1024));
   let size = 0;
@@ -46,7 +47,7 @@ export function inflate(data, limit) {
   let held = 0;
   const bits = (n) => {
     while (held < n) {
-      need(at < data.length, "compressed data ends early");
+      need(at < data.length, "compressed data ends early", TruncatedError);
       hold |= data[at++] << held;
       held += 8;
     }

@@ -1,14 +1,14 @@
 /** The lanes of a tile of method pyramid: rANS, and the pairs that are coded with it (SPEC.md 5.4 and 5.5). */
 
 import { clip } from "./bytes.js";
-import { FormatError, need } from "./errors.js";
+import { TruncatedError, need } from "./errors.js";
 import { readPairs } from "./kernels.js";
 
 // What is kept of each lane, eight numbers apart: rANS state, next word, state of the trellis, magnitudes of the pair to the left.
 const [STATE, AT, TRELLIS, LUMA, CHROMA, CONTEXT] = [0, 1, 2, 3, 4, 5];
 
 const ends = () => {
-  throw new FormatError("a lane of a tile ends early");
+  throw new TruncatedError("a lane of a tile ends early");
 };
 
 export class Lanes {

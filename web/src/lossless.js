@@ -1,12 +1,12 @@
 /** Pixels without loss (SPEC.md 6), and means of blocks. */
 
-import { need } from "./errors.js";
+import { TruncatedError, need } from "./errors.js";
 import { inflate } from "./inflate.js";
 
 export function plainPixels(data, width, height, channels) {
   const at = { value: 0 };
   const take = (n) => {
-    need(at.value + n <= data.length, "a tile without loss ends early");
+    need(at.value + n <= data.length, "a tile without loss ends early", TruncatedError);
     at.value += n;
     return data.subarray(at.value - n, at.value);
   };
@@ -23,12 +23,12 @@ export function plainPixels(data, width, height, channels) {
   let above = new Uint8Array(distance + size);
   let row = new Uint8Array(distance + size);
   for (let y = 0; y < height; y++) {
-    need(from < rows.length, "a tile without loss has too few rows");
+    need(from < rows.length, "a tile without loss has too few rows", TruncatedError);
     const filter = rows[from++];
     need(filter <= (y > 0 ? 5 : 4), `row ${y} of a tile without loss has an unknown filter`);
     if (filter === 5) row.set(above);
     else {
-      need(from + size <= rows.length, "a tile without loss has too few rows");
+      need(from + size <= rows.length, "a tile without loss has too few rows", TruncatedError);
       for (let i = distance; i < distance + size; i++) {
         const [a, b, c] = [row[i - distance], above[i], above[i - distance]];
         let guess = filter === 0 ? 0 : filter === 1 ? a : filter === 2 ? b : (a + b) >> 1;

@@ -2,7 +2,7 @@
 
 import { Bits } from "./bits.js";
 import { clip, imul, viewOf } from "./bytes.js";
-import { FormatError, need } from "./errors.js";
+import { TruncatedError, need } from "./errors.js";
 import { addEnergies, chromaAlongX, chromaAlongY, lumaAlongX, lumaAlongY, makeChildren, makeEnergies } from "./kernels.js";
 import { Lanes } from "./lanes.js";
 import { halved, plainPixels } from "./lossless.js";
@@ -11,9 +11,8 @@ import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
-/** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
-export function pyramidDecoder(header, part, reduce) {
-  const { parameterBytes: bytes, channels, tileSize } = header;
+/** The method's parameters (5.1). */
+export function pyramidParameters({ parameterBytes: bytes, tileSize, channels, bitDepth }) {
   need(tileSize % 32 === 0, `tile size ${tileSize}: it must be a multiple of 32`);
   need(bytes.length === 8, "method pyramid has 8 parameter bytes");
   const step = viewOf(bytes).getUint32(0, true);
@@ -21,7 +20,14 @@ export function pyramidDecoder(header, part, reduce) {
   need(step >= 256 && step <= 131072, `step ${step}: it must be 256 ... 131072`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
-  need(bytes[6] === channels && bytes[7] === header.bitDepth, "the method's channels or bit depth are not the header's");
+  need(bytes[6] === channels && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
+  return { step: step / 1024, states, lanes };
+}
+
+/** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
+export function pyramidDecoder(header, part, reduce) {
+  const { channels, tileSize, parameters: { states, lanes } } = header;
+  const step = header.parameters.step * 1024;
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
   quantiser.bands[band] ??= new Tables({
@@ -49,25 +55,28 @@ class Tile {
     const varint = () => {
       let value = 0;
       for (let i = 0; i < 5; i++) {
-        need(at < payload.length, "a tile ends in its lengths");
+        need(at < payload.length, "a tile ends in its lengths", TruncatedError);
         const byte = payload[at++];
         value += (byte & 127) * 2 ** (7 * i);
         if (byte < 128) return value;
       }
-      throw new FormatError("a length in a tile has more than five bytes");
+      throw new TruncatedError("a length in a tile has more than five bytes");
     };
     const baseLength = varint();
-    const lengths = this.coded ? Array.from({ length: lanes }, varint) : [];
-    need(lengths.every((length) => length >= 2), "a lane of a tile is too short");
-    need(at + baseLength + 2 * lengths.reduce((a, b) => a + b, 0) === payload.length, "the lengths in a tile do not add up");
+    const lengths = Array.from({ length: this.coded ? lanes : 0 }, () => {
+      const length = varint();
+      need(length >= 2, "a lane of a tile is too short");
+      return length;
+    });
+    need(at + baseLength + 2 * lengths.reduce((a, b) => a + b, 0) === payload.length, "the lengths in a tile do not add up", TruncatedError);
     const { levels, w, h } = geometry(width, height);
     for (let level = 0; level < 16; level++) {
       need(!((this.coded >> level) & 1) || (level < LEVELS && levels[level].pass), "a tile codes a pass that it does not have");
     }
-    this.reader = new Lanes(payload.subarray(at + baseLength), lengths, this);
     const bits = new Bits(payload.subarray(at, at + baseLength));
     this.readOwn(bits);
     this.readBase(bits, w, h);
+    this.reader = new Lanes(payload.subarray(at + baseLength), lengths, this);
     for (let level = LEVELS - 1; level >= 2 * reduce; level--) if (levels[level].pass) this.pass(level, levels[level]);
     if (reduce === 0) this.reader.finish();
     return this.pixels();
@@ -99,11 +108,11 @@ class Tile {
       if (channels === 3) filters.push(read(part.chromaTaps, 7, 2 * at, 16), read(part.chromaTaps, 7, 2 * at + 1, 16));
       const weights = [read(part.activity, 12, 2 * at, 32)];
       if (channels === 3) weights.push(read(part.activity, 12, 2 * at + 1, 32));
-      for (const taps of filters) checkTaps(taps, taps.length, "a tile");
-      for (const list of weights) need(list.every((weight) => weight >= 0 && weight <= 16384), "a tile's weight is beyond its limit");
       this.filters.push(filters);
       this.weights.push(weights);
     }
+    for (const taps of this.filters.flat()) checkTaps(taps, taps.length, "a tile");
+    for (const list of this.weights.flat()) need(list.every((weight) => weight >= 0 && weight <= 16384), "a tile's weight is beyond its limit");
   }
 
   readBase(bits, w, h) {

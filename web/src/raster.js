@@ -91,11 +91,17 @@ export function parseRaster(payload) {
   return parts;
 }
 
-export function rasterDecoder(header, part) {
-  const { parameterBytes: bytes, channels: c } = header;
+/** The method's parameters (4.1). */
+export function rasterParameters({ parameterBytes: bytes }) {
   need(bytes.length === 4, "method raster has 4 parameter bytes");
   const scale = bytes[2] | (bytes[3] << 8);
   need(scale >= 256 && scale <= 32768, `scale ${scale}: it must be 256 ... 32768`);
+  return { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+}
+
+/** Returns a function that decodes a tile's payload to its pixels. */
+export function rasterDecoder({ channels: c, parameters }, part) {
+  const scale = parameters.scale * 256;
   const { weights, k4, k2, k1, classOf, magnitudes } = part;
   const palette = part.values.map((v) => clip((imul(v, scale) + 2048) >> 12, -255, 255));
   const [w0, w1, w2, w3, w4, w5, w6] = weights;
@@ -168,7 +174,7 @@ export function rasterDecoder(header, part) {
           }
         }
       }
-      if (at > bits) throw new TruncatedError("a tile's data ends early");
+      need(at <= bits, "a tile's data ends early", TruncatedError);
       [above, current] = [current, above];
       current.fill(8, 0, 2);
     }
