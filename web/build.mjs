@@ -1,0 +1,35 @@
+/**
+ * Makes rnnic.js, one small module, of the modules in src/. It needs esbuild (`npm install`) and is only run after a change there;
+ * rnnic.js is committed, with a digest of what it was made of, which a test compares.
+ */
+
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const FOLDER = new URL("src/", import.meta.url);
+
+/** Digest of all source modules. */
+export function digest() {
+  const hash = createHash("sha256");
+  for (const name of readdirSync(FOLDER).sort()) hash.update(name).update(readFileSync(new URL(name, FOLDER)));
+  return hash.digest("hex").slice(0, 16);
+}
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const { build } = await import("esbuild");
+  const result = await build({
+    entryPoints: [fileURLToPath(new URL("index.js", FOLDER))],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    charset: "utf8",
+    target: "es2022",
+    legalComments: "none",
+    write: false,
+  });
+  const banner = `/* RNNIC decoder; BSD-3-Clause. Made of web/src (${digest()}) by web/build.mjs */\n`;
+  const output = banner + result.outputFiles[0].text;
+  writeFileSync(new URL("rnnic.js", import.meta.url), output);
+  console.log(`rnnic.js: ${Buffer.byteLength(output)} bytes`);
+}

@@ -1,0 +1,90 @@
+/** Version of the format that this decoder reads. */
+export const VERSION: number;
+/** Times that the sides of an image can be halved. */
+export const MAX_REDUCE: number;
+/** Images of more pixels are refused unless `maxPixels` says otherwise. */
+export const DEFAULT_MAX_PIXELS: number;
+
+type Bytes = ArrayBuffer | ArrayBufferView;
+
+/** Base class of what this module throws on purpose. */
+export class RnnicError extends Error {}
+/** Not a valid file, or one that needs what this decoder lacks. */
+export class FormatError extends RnnicError {}
+/** The data ends before the file does. */
+export class TruncatedError extends FormatError {}
+/** A checksum differs: the file is damaged. */
+export class ChecksumError extends FormatError {}
+/** The model that the file was made with is not at hand. */
+export class ModelMissingError extends RnnicError {}
+/** The data asks for more than a limit allows. */
+export class LimitError extends RnnicError {}
+/** An option without meaning or out of its range. */
+export class OptionError extends RnnicError {}
+
+/** What is shared between images: palettes and tables. Keep it: its tables are made when first needed. */
+export class Model {
+  constructor(data: Bytes);
+  /** Fetch and parse a model file. */
+  static load(url: string | URL): Promise<Model>;
+}
+
+export interface Place {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export interface DecodeOptions {
+  /** The model, or several to choose from. */
+  model: Model | Model[];
+  /** x, y, width and height in pixels of the full image: only the tiles that it touches are decoded. */
+  region?: [number, number, number, number] | null;
+  /** 0 to 5: the image at 1 / 2^reduce of its size, sides rounded up. */
+  reduce?: number;
+  maxPixels?: number;
+  /** Called for every tile as it is decoded, with its place in the result. */
+  onTile?: ((tile: Place & { done: number; of: number }) => void) | null;
+}
+
+export interface Image {
+  width: number;
+  height: number;
+  /** 1 grey, 3 RGB. */
+  channels: number;
+  /** Samples row by row, those of a pixel together. */
+  data: Uint8Array;
+}
+
+export interface Info {
+  version: number;
+  method: "raster" | "pyramid";
+  channels: number;
+  bitDepth: number;
+  width: number;
+  height: number;
+  tileSize: number;
+  columns: number;
+  rows: number;
+  /** 32 hexadecimal digits. */
+  modelId: string;
+  parameters: Record<string, number>;
+  metadata: {
+    exif: Uint8Array | null;
+    icc: Uint8Array | null;
+    xmp: Uint8Array | null;
+    text: Record<string, string>;
+  };
+  /** Where the tiles are in the image, and their payloads in the file. */
+  tiles: (Place & { offset: number; length: number })[];
+}
+
+/** Decode an image, a region of it, or either at a fraction of its size. */
+export function decode(data: Bytes, options: DecodeOptions): Image;
+/** What a file says of itself; all its checksums are verified, no pixel is decoded. */
+export function info(data: Bytes, options?: { maxPixels?: number }): Info;
+/** An image's pixels as RGBA, for `ImageData`. */
+export function toRgba(image: Pick<Image, "data" | "channels">): Uint8ClampedArray;
+/** CRC-32 as in PNG and zlib, of data after that of which `before` is the CRC. */
+export function crc32(data: Uint8Array, before?: number): number;

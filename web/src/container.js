@@ -1,0 +1,109 @@
+/** Chunks and the container (SPEC.md 2). */
+
+import { bytesOf, hex, latin, viewOf } from "./bytes.js";
+import { crc32 } from "./checksums.js";
+import { ChecksumError, FormatError, LimitError, TruncatedError, need } from "./errors.js";
+
+const FILE_SIGNATURE = [0x8a, 0x52, 0x4e, 0x4e, 0x49, 0x43, 13, 10];
+export const MODEL_SIGNATURE = [0x8a, 0x52, 0x4e, 0x4e, 0x4d, 0x44, 13, 10];
+
+/** Yields the chunks of a file up to DONE: type, payload, and where the payload starts; every CRC is checked. */
+export function* chunksOf(data, signature, what) {
+  need(signature.every((byte, i) => i >= data.length || data[i] === byte), `this is not an RNNIC ${what}`);
+  need(data.length >= 8, `the ${what} ends in its signature`, TruncatedError);
+  const view = viewOf(data);
+  for (let at = 8, type = ""; type !== "DONE";) {
+    need(at + 8 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
+    type = latin(data.subarray(at, at + 4));
+    need(/^[A-Za-z0-9]{4}$/.test(type), `there is no chunk type at byte ${at}`);
+    const start = at + 8;
+    const end = start + view.getUint32(at + 4, true);
+    need(end + 4 <= data.length, `the ${what} ends in its chunk ${type}`, TruncatedError);
+    const payload = data.subarray(start, end);
+    const sum = crc32(payload, crc32(data.subarray(at, at + 4)));
+    need(sum === view.getUint32(end, true), `chunk ${type} at byte ${at} does not match its checksum: the ${what} is damaged`, ChecksumError);
+    yield { type, payload, start };
+    at = end + 4;
+  }
+}
+
+export const VERSION = 1;
+const METHODS = ["raster", "pyramid"];
+export const MAX_SIDE = 2 ** 24;
+const MAX_TILES = 2 ** 20;
+const ONCE = { exif: "exif", iccp: "icc", xmp0: "xmp" };
+
+function parseHead(payload, maxPixels) {
+  need(payload.length >= 33 && payload.length === 33 + payload[32], "chunk HEAD has a wrong length");
+  const view = viewOf(payload);
+  const [version, code, channels, bitDepth] = payload;
+  need(version <= VERSION, `the file is of version ${version}, this decoder reads up to ${VERSION}: it needs a newer one`);
+  need(version > 0, "there is no version 0");
+  need(code < METHODS.length, `method ${code} is unknown: it needs a newer decoder`);
+  need(channels === 1 || channels === 3, `${channels} channels: it must be 1 or 3`);
+  need(bitDepth === 8, `${bitDepth} bits a sample: it must be 8`);
+  const [width, height, tileSize] = [4, 8, 12].map((offset) => view.getUint32(offset, true));
+  need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`, LimitError);
+  need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`, LimitError);
+  need(width * height <= maxPixels, `${width} x ${height} pixels are more than maxPixels, ${maxPixels}; raise it if you trust the file`, LimitError);
+  const columns = Math.ceil(width / tileSize);
+  const rows = Math.ceil(height / tileSize);
+  need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
+  return {
+    version, method: METHODS[code], channels, bitDepth, width, height, tileSize, columns, rows,
+    modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
+  };
+}
+
+function addMetadata(metadata, type, payload) {
+  if (type in ONCE) {
+    need(metadata[ONCE[type]] === null, `chunk ${type} occurs twice`);
+    metadata[ONCE[type]] = payload.slice();
+  } else if (type === "text") {
+    const zero = payload.indexOf(0);
+    need(zero >= 1 && zero <= 79, "chunk text has no key of 1 to 79 bytes");
+    try {
+      const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+      metadata.text[utf8.decode(payload.subarray(0, zero))] = utf8.decode(payload.subarray(zero + 1));
+    } catch (error) {
+      throw new FormatError("chunk text is not UTF-8", { cause: error });
+    }
+  }
+}
+
+/** A file's header, metadata and tiles' payloads. */
+export function parseContainer(data, maxPixels) {
+  let header = null;
+  let lengths = null;
+  const metadata = { exif: null, icc: null, xmp: null, text: Object.create(null) };
+  const tiles = [];
+  for (const { type, payload, start } of chunksOf(data, FILE_SIGNATURE, "file")) {
+    if (header === null) {
+      need(type === "HEAD", `the first chunk is ${type} instead of HEAD`);
+      header = parseHead(payload, maxPixels);
+    } else if (lengths === null && /^[a-z0-9]/.test(type)) addMetadata(metadata, type, payload);
+    else if (lengths === null) {
+      need(type === "TIDX", `chunk ${type} stands where TIDX is due`);
+      need(payload.length === 4 * header.columns * header.rows, "chunk TIDX has a wrong length");
+      const view = viewOf(payload);
+      lengths = Array.from({ length: payload.length / 4 }, (_, i) => view.getUint32(4 * i, true));
+      const due = lengths.reduce((sum, length) => sum + length + 12, 12); // with DONE
+      need(start + payload.length + 4 + due <= data.length, "the file ends in its tiles", TruncatedError);
+    } else {
+      const due = tiles.length < lengths.length ? "TILE" : "DONE";
+      need(type === due, `chunk ${type} stands where ${due} is due`);
+      if (due === "TILE") {
+        need(payload.length === lengths[tiles.length], `tile ${tiles.length} has another length than TIDX says`);
+        tiles.push({ ...tileBox(header, tiles.length), offset: start, length: payload.length });
+      }
+    }
+  }
+  need(lengths !== null, "the file has no chunk TIDX");
+  return { header, metadata, tiles };
+}
+
+function tileBox({ width, height, tileSize, columns }, index) {
+  const x = (index % columns) * tileSize;
+  const y = Math.floor(index / columns) * tileSize;
+  return { x, y, width: Math.min(tileSize, width - x), height: Math.min(tileSize, height - y) };
+}
