@@ -40,8 +40,8 @@ function parseHead(payload, maxPixels) {
   need(version <= VERSION, `the file is of version ${version}, this decoder reads up to ${VERSION}: it needs a newer one`);
   need(version > 0, "there is no version 0");
   need(code < METHODS.length, `method ${code} is unknown: it needs a newer decoder`);
-  need(channels === 1 || channels === 3, `${channels} channels: it must be 1 or 3`);
-  need(bitDepth === 8, `${bitDepth} bits a sample: it must be 8`);
+  need(channels >= 1 && channels <= 4, `${channels} channels: it must be 1 ... 4`);
+  need(bitDepth === 8 || bitDepth === 16, `${bitDepth} bits a sample: it must be 8 or 16`);
   const [width, height, tileSize] = [4, 8, 12].map((offset) => view.getUint32(offset, true));
   need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`, LimitError);
   need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`, LimitError);
@@ -50,7 +50,7 @@ function parseHead(payload, maxPixels) {
   const rows = Math.ceil(height / tileSize);
   need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
   return {
-    version, method: METHODS[code], channels, bitDepth, width, height, tileSize, columns, rows,
+    version, method: METHODS[code], channels, alpha: channels % 2 === 0, bitDepth, width, height, tileSize, columns, rows,
     modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
   };
 }
@@ -100,6 +100,22 @@ export function parseContainer(data, maxPixels) {
   }
   need(lengths !== null, "the file has no chunk TIDX");
   return { header, metadata, tiles };
+}
+
+/** The number of channels that a method codes: all but alpha. */
+export const colours = ({ channels, alpha }) => channels - (alpha ? 1 : 0);
+
+/** The first part of a payload, and what follows it (2.3). */
+export function splitPart(payload) {
+  let length = 0;
+  for (let i = 0; i < Math.min(5, payload.length); i++) {
+    length += (payload[i] & 127) * 2 ** (7 * i);
+    if (payload[i] < 128) {
+      if (i + 1 + length > payload.length) break;
+      return [payload.subarray(i + 1, i + 1 + length), payload.subarray(i + 1 + length)];
+    }
+  }
+  throw new TruncatedError("a tile ends within what comes before its codes");
 }
 
 function tileBox({ width, height, tileSize, columns }, index) {

@@ -4,10 +4,10 @@
  * All arithmetic is on 32-bit integers, as the format demands.
  */
 
-import { bytesOf } from "./bytes.js";
-import { MAX_SIDE, parseContainer } from "./container.js";
+import { bytesOf, samplesOf } from "./bytes.js";
+import { MAX_SIDE, colours, parseContainer, splitPart } from "./container.js";
 import { OptionError, RnnicError, TruncatedError, need } from "./errors.js";
-import { halved } from "./lossless.js";
+import { halved, plainPixels } from "./lossless.js";
 import { sectionOf } from "./model.js";
 import { pyramidDecoder, pyramidParameters } from "./pyramid.js";
 import { rasterDecoder, rasterParameters } from "./raster.js";
@@ -44,7 +44,7 @@ function reducedPlace({ width, height }, region, reduce) {
 
 /**
  * Decode an image, or a region of it, at 1 / 2^reduce of its size.
- * Returns `{width, height, channels, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
+ * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
  */
 export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
   const bytes = bytesOf(data);
@@ -57,17 +57,21 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const isPyramid = header.method === "pyramid";
   const early = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
   const decodeTile = isPyramid ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
-  tiles.forEach((tile, i) => {
-    need(tile.length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
+  const payloads = tiles.map(({ offset, length }) => {
+    const payload = bytes.subarray(offset, offset + length);
+    return header.alpha ? splitPart(payload) : [null, payload];
   });
-  const { channels } = header;
+  tiles.forEach((tile, i) => {
+    need(payloads[i][1].length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
+  });
+  const { channels, bitDepth } = header;
   const wanted = reducedPlace(header, region, reduce);
   let view = wanted;
   if (early < reduce) {
     const [x, y] = [wanted.x << reduce, wanted.y << reduce];
     view = { x, y, width: Math.min(wanted.width << reduce, header.width - x), height: Math.min(wanted.height << reduce, header.height - y) };
   }
-  const out = new Uint8Array(view.width * view.height * channels);
+  const out = samplesOf(bitDepth, view.width * view.height * channels);
   const size = header.tileSize >> early;
   const [firstRow, firstColumn] = [Math.floor(view.y / size), Math.floor(view.x / size)];
   const [rows, columns] = [Math.ceil((view.y + view.height) / size), Math.ceil((view.x + view.width) / size)];
@@ -79,7 +83,9 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
       const tile = tiles[index];
       let pixels;
       try {
-        pixels = decodeTile(bytes.subarray(tile.offset, tile.offset + tile.length), tile.width, tile.height);
+        const [alpha, payload] = payloads[index];
+        pixels = decodeTile(payload, tile.width, tile.height);
+        if (alpha) pixels = withAlpha(pixels, alphaOf(alpha, tile, bitDepth, early), colours(header));
       } catch (error) {
         if (error instanceof RnnicError) error.message = `tile ${index}: ${error.message}`;
         throw error;
@@ -97,19 +103,37 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
     }
   }
   const pixels = early < reduce ? halved(out, view.width, view.height, channels, reduce) : out;
-  return { width: wanted.width, height: wanted.height, channels, data: pixels };
+  return { width: wanted.width, height: wanted.height, channels, bitDepth, data: pixels };
 }
 
-/** An image's pixels as RGBA, for `ImageData`. */
-export function toRgba({ data, channels }) {
+/** A tile's alpha (2.3), at 1 / 2^reduce of its size. */
+function alphaOf(part, { width, height }, bitDepth, reduce) {
+  if (part.length !== bitDepth >> 3) return halved(plainPixels(part, width, height, 1, bitDepth), width, height, 1, reduce);
+  const value = bitDepth === 8 ? part[0] : (part[0] << 8) | part[1];
+  return samplesOf(bitDepth, Math.ceil(width / 2 ** reduce) * Math.ceil(height / 2 ** reduce)).fill(value);
+}
+
+function withAlpha(pixels, alpha, c) {
+  const out = new pixels.constructor(alpha.length * (c + 1));
+  for (let i = 0; i < alpha.length; i++) {
+    for (let k = 0; k < c; k++) out[i * (c + 1) + k] = pixels[i * c + k];
+    out[i * (c + 1) + c] = alpha[i];
+  }
+  return out;
+}
+
+/** An image's pixels as RGBA of 8 bits, for `ImageData`. */
+export function toRgba({ data, channels, bitDepth = 8 }) {
   const n = data.length / channels;
   const out = new Uint8ClampedArray(4 * n);
+  const byte = bitDepth === 8 ? (v) => v : (v) => (v + 128 - (v >> 8)) >> 8; // v / 257, rounded
+  const colour = channels > 2;
   for (let i = 0; i < n; i++) {
     const p = i * channels;
-    out[4 * i] = data[p];
-    out[4 * i + 1] = data[channels === 3 ? p + 1 : p];
-    out[4 * i + 2] = data[channels === 3 ? p + 2 : p];
-    out[4 * i + 3] = 255;
+    out[4 * i] = byte(data[p]);
+    out[4 * i + 1] = byte(data[colour ? p + 1 : p]);
+    out[4 * i + 2] = byte(data[colour ? p + 2 : p]);
+    out[4 * i + 3] = channels % 2 ? 255 : byte(data[p + channels - 1]);
   }
   return out;
 }

@@ -1,9 +1,12 @@
 /** Pixels without loss (SPEC.md 6), and means of blocks. */
 
+import { samplesOf } from "./bytes.js";
 import { TruncatedError, need } from "./errors.js";
 import { inflate } from "./inflate.js";
 
-export function plainPixels(data, width, height, channels) {
+export function plainPixels(data, width, height, channels, bitDepth = 8) {
+  const bytes = bitDepth >> 3;
+  const pixel = channels * bytes;
   const at = { value: 0 };
   const take = (n) => {
     need(at.value + n <= data.length, "a tile without loss ends early", TruncatedError);
@@ -13,13 +16,14 @@ export function plainPixels(data, width, height, channels) {
   const [way] = take(1);
   need(way === 0 || way === 2 || (way === 1 && channels >= 3), `a tile without loss is coded in an unknown way, ${way}`);
   const count = way === 2 ? take(1)[0] + 1 : 0;
-  const colours = take(count * channels);
+  const colours = take(count * pixel);
   const indexBits = count <= 2 ? 1 : count <= 4 ? 2 : count <= 16 ? 4 : 8;
-  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * channels;
-  const distance = way === 2 ? 1 : channels;
+  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * pixel;
+  const distance = way === 2 ? 1 : pixel;
   const rows = inflate(data.subarray(at.value), height * (size + 1));
   let from = 0;
-  const out = new Uint8Array(width * height * channels);
+  const out = samplesOf(bitDepth, width * height * channels);
+  const sample = (from, at) => (bytes === 1 ? from[at] : (from[at] << 8) | from[at + 1]);
   let above = new Uint8Array(distance + size);
   let row = new Uint8Array(distance + size);
   for (let y = 0; y < height; y++) {
@@ -45,9 +49,9 @@ export function plainPixels(data, width, height, channels) {
         const bit = x * indexBits;
         const index = (row[1 + (bit >> 3)] >> (8 - indexBits - (bit & 7))) & ((1 << indexBits) - 1);
         need(index < count, "a tile without loss uses a colour that it does not have");
-        for (let k = 0; k < channels; k++) out[to + k] = colours[index * channels + k];
+        for (let k = 0; k < channels; k++) out[to + k] = sample(colours, index * pixel + k * bytes);
       } else {
-        for (let k = 0; k < channels; k++) out[to + k] = row[(x + 1) * channels + k];
+        for (let k = 0; k < channels; k++) out[to + k] = sample(row, (x + 1) * pixel + k * bytes);
         if (way === 1) {
           out[to] += out[to + 1];
           out[to + 2] += out[to + 1];
@@ -66,7 +70,7 @@ export function halved(pixels, width, height, channels, reduce) {
   const side = 1 << reduce;
   const w = Math.ceil(width / side);
   const h = Math.ceil(height / side);
-  const out = new Uint8Array(w * h * channels);
+  const out = new pixels.constructor(w * h * channels);
   for (let y = 0, at = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       const [x1, y1] = [Math.min(width, (x + 1) * side), Math.min(height, (y + 1) * side)];

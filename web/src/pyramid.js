@@ -1,7 +1,8 @@
 /** Tiles of method pyramid (SPEC.md 5.3 to 5.6). */
 
 import { Bits } from "./bits.js";
-import { clip, imul, viewOf } from "./bytes.js";
+import { clip, imul, samplesOf, viewOf } from "./bytes.js";
+import { colours } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
 import { addEnergies, chromaAlongX, chromaAlongY, lumaAlongX, lumaAlongY, makeChildren, makeEnergies } from "./kernels.js";
 import { Lanes } from "./lanes.js";
@@ -12,21 +13,24 @@ import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
-export function pyramidParameters({ parameterBytes: bytes, tileSize, channels, bitDepth }) {
+export function pyramidParameters(header) {
+  const { parameterBytes: bytes, tileSize, bitDepth } = header;
   need(tileSize % 32 === 0, `tile size ${tileSize}: it must be a multiple of 32`);
   need(bytes.length === 8, "method pyramid has 8 parameter bytes");
   const step = viewOf(bytes).getUint32(0, true);
   const [states, lanes] = bytes.subarray(4);
-  need(step >= 256 && step <= 131072, `step ${step}: it must be 256 ... 131072`);
+  const least = bitDepth === 8 ? 256 : 16;
+  need(step >= least && step <= 131072, `step ${step}: it must be ${least} ... 131072`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
-  need(bytes[6] === channels && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
+  need(bytes[6] === colours(header) && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
   return { step: step / 1024, states, lanes };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
 export function pyramidDecoder(header, part, reduce) {
-  const { channels, tileSize, parameters: { states, lanes } } = header;
+  const { tileSize, parameters: { states, lanes } } = header;
+  const channels = colours(header);
   const step = header.parameters.step * 1024;
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
@@ -44,13 +48,16 @@ export function pyramidDecoder(header, part, reduce) {
 class Tile {
   constructor(shared, planes, payload, width, height) {
     Object.assign(this, shared, { planes, payload, width, height });
-    this.channels = this.header.channels;
+    this.channels = colours(this.header);
   }
 
   decode() {
     const { payload, lanes, channels, reduce, width, height } = this;
     this.coded = payload[0] | (payload[1] << 8);
-    if (this.coded === 32768) return halved(plainPixels(payload.subarray(2), width, height, channels), width, height, channels, reduce);
+    if (this.coded === 32768) {
+      const pixels = plainPixels(payload.subarray(2), width, height, channels, this.header.bitDepth);
+      return halved(pixels, width, height, channels, reduce);
+    }
     let at = 2;
     const varint = () => {
       let value = 0;
@@ -218,7 +225,8 @@ class Tile {
   pixels() {
     const { planes: { samples }, channels, colour } = this;
     const [{ values: c0, w, h, stride, start }] = samples[0];
-    const out = new Uint8Array(w * h * channels);
+    const out = samplesOf(this.header.bitDepth, w * h * channels);
+    if (this.header.bitDepth === 16) return this.deepPixels(out);
     if (channels === 1) {
       for (let y = 0, at = 0; y < h; y++) {
         for (let p = start + y * stride, end = p + w; p < end; p++) {
@@ -243,6 +251,26 @@ class Tile {
         out[at] = r < 0 ? 0 : r > 255 ? 255 : r;
         out[at + 1] = g < 0 ? 0 : g > 255 ? 255 : g;
         out[at + 2] = b < 0 ? 0 : b > 255 ? 255 : b;
+      }
+    }
+    return out;
+  }
+
+  /** Pixels of 16 bits. */
+  deepPixels(out) {
+    const { planes: { samples }, channels, colour } = this;
+    const { w, h, stride, start } = samples[0][0];
+    for (let k = 0; k < channels; k++) {
+      for (let y = 0, at = k; y < h; y++) {
+        for (let p = start + y * stride, end = p + w; p < end; p++, at += channels) {
+          let v = 1 << 27;
+          if (channels === 1) v = (imul(samples[0][0].values[p] + 8192, 257) + 32) >> 6;
+          else {
+            for (let c = 0; c < 3; c++) v += imul(colour[3 * c + k], samples[c][0].values[p]);
+            v = (imul(v >> 8, 257) + 2048) >> 12;
+          }
+          out[at] = clip(v, 0, 65535);
+        }
       }
     }
     return out;

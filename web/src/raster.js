@@ -1,7 +1,9 @@
 /** Method raster (SPEC.md 4). */
 
 import { clip, imul, viewOf } from "./bytes.js";
+import { colours, splitPart } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
+import { plainPixels } from "./lossless.js";
 
 const SHORT = 11; // bits looked up at once
 
@@ -92,15 +94,35 @@ export function parseRaster(payload) {
 }
 
 /** The method's parameters (4.1). */
-export function rasterParameters({ parameterBytes: bytes }) {
-  need(bytes.length === 4, "method raster has 4 parameter bytes");
+export function rasterParameters({ parameterBytes: bytes, bitDepth }) {
+  need(bytes.length === (bitDepth === 8 ? 4 : 6), "method raster has 4 parameter bytes, 6 at 16 bits");
   const scale = bytes[2] | (bytes[3] << 8);
   need(scale >= 256 && scale <= 32768, `scale ${scale}: it must be 256 ... 32768`);
-  return { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+  const found = { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+  if (bitDepth === 8) return found;
+  const lowStep = bytes[4] | (bytes[5] << 8);
+  need(lowStep <= 256, `step of low bytes ${lowStep}: it must be 0 ... 256`);
+  return { ...found, lowStep };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels. */
-export function rasterDecoder({ channels: c, parameters }, part) {
+export function rasterDecoder(header, part) {
+  const decode = byteDecoder(header, part);
+  if (header.bitDepth === 8) return decode;
+  const c = colours(header);
+  const q = header.parameters.lowStep;
+  return (payload, width, height) => {
+    const [first, rest] = q ? splitPart(payload) : [null, payload];
+    const low = q ? plainPixels(first, width, height, c) : null;
+    if (q) need(low.every((i) => i <= Math.floor(255 / q)), "a low byte of a tile is beyond 255");
+    return Uint16Array.from(decode(rest, width, height), (high, at) => (q ? 256 * high + Math.min(low[at] * q + (q >> 1), 255) : 257 * high));
+  };
+}
+
+/** Returns a function that decodes to samples of 8 bits. */
+function byteDecoder(header, part) {
+  const { parameters } = header;
+  const c = colours(header);
   const scale = parameters.scale * 256;
   const { weights, k4, k2, k1, classOf, magnitudes } = part;
   const palette = part.values.map((v) => clip((imul(v, scale) + 2048) >> 12, -255, 255));

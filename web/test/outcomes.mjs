@@ -10,7 +10,9 @@ const model = new Model(readFileSync(new URL("../../src/rnnic/models/default.rnn
 const options = JSON.parse(process.argv[2] ?? "{}");
 for (const path of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
   try {
-    console.log(crc32(decode(readFileSync(path), { model, ...options }).data).toString(16).padStart(8, "0"));
+    const { data } = decode(readFileSync(path), { model, ...options });
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength); // of 16 bits the lower byte comes first
+    console.log(crc32(bytes).toString(16).padStart(8, "0"));
   } catch (error) {
     if (!(error instanceof RnnicError)) throw error;
     console.log(process.env.RNNIC_MESSAGES ? `${error.name}: ${error.message}` : error.name);

@@ -15,6 +15,7 @@ from rnnic.cli.bench import bench
 from rnnic.cli.codec import compress, decompress, info
 from rnnic.cli.demo import demo
 from rnnic.cli.palette import palette
+from rnnic.cli.view import view
 from rnnic.errors import OptionError, RnnicError
 
 __all__ = ["Failure", "command_line", "main"]
@@ -79,7 +80,7 @@ def command_line() -> None:
     """
 
 
-for _command in (compress, decompress, info, demo, bench, palette):
+for _command in (compress, decompress, info, demo, view, bench, palette):
     command_line.add_command(_command)
 
 
