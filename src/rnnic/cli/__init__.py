@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from rnnic._version import __version__
+from rnnic.cli.batch import batch
 from rnnic.cli.bench import bench
 from rnnic.cli.codec import compress, decompress, info
 from rnnic.cli.demo import demo
@@ -80,7 +81,7 @@ def command_line() -> None:
     """
 
 
-for _command in (compress, decompress, info, demo, view, bench, palette):
+for _command in (compress, decompress, info, batch, demo, view, bench, palette):
     command_line.add_command(_command)
 
 
