@@ -22,7 +22,7 @@ _CODES = (
     (NotADirectoryError, errno.ENOTDIR),
     (PermissionError, errno.EACCES),
     (TimeoutError, errno.ETIMEDOUT),
-)
+)  # stores raise these without a code
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
@@ -54,6 +54,8 @@ def _naming(url: str) -> Iterator[None]:
         code = error.errno or next(known, errno.EIO)
         said = error.strerror or (str(error) if code == errno.EIO else os.strerror(code))
         raise OSError(code, said, url) from error
+    except NotImplementedError as error:
+        raise OSError(errno.ENOSYS, "this kind of store cannot do that", url) from error
     except Exception as error:  # every store has errors of its own
         raise OSError(errno.EIO, str(error) or type(error).__name__, url) from error
 
