@@ -112,7 +112,11 @@ class RnnicCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             If arrays of this type or with so few axes are no images.
         """
         _check_dtype(array_spec.dtype.to_native_dtype())
-        image_axes((1,) * array_spec.ndim, self.layout)
+        least = 3 if self.layout == "HWC" else 2
+        if array_spec.ndim < least:
+            raise UnsupportedImageError(
+                f"an array of {array_spec.ndim} axes; with layout {self.layout!r}, images have {least}"
+            )
         return self
 
     def validate(
