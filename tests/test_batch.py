@@ -216,14 +216,6 @@ def test_files_on_stores(tree: Path, tmp_path: Path, memory: str) -> None:
     assert (tmp_path / "back" / "in" / "deep er" / "d.png").is_file()
 
 
-def test_a_store_keeps_no_half_written_file(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, _ = stores._store(memory)
-    monkeypatch.setattr(type(store), "mv", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        stores.write(f"{memory}/x.rnnic", b"data", overwrite=True)
-    assert list(stores.walk(memory)) == []
-
-
 def test_unknown_stores_are_refused(tree: Path) -> None:
     pytest.importorskip("fsspec")
     result = run("compress", tree, "nowhere://out", "--jobs", 1)

@@ -1,23 +1,15 @@
-"""Files of this machine, and of any store that fsspec knows, by name or URL."""
+"""Files and folders of this machine, and of any store that fsspec knows, by name or URL."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from rnnic.errors import RnnicError
-from rnnic.extras import require
 from rnnic.output import atomic_output
+from rnnic.stores import is_url, located, naming_store, read_url, url_exists, url_output
 
 __all__ = ["exists", "is_folder", "is_url", "join", "read", "walk", "write"]
 
 _TEMPORARY = ".rnnic-"
-
-
-def is_url(name: str) -> bool:
-    """Return whether a name is a URL, for example ``s3://bucket/photos``."""
-    return "://" in name
 
 
 def join(folder: str, relative: str) -> str:
@@ -27,27 +19,18 @@ def join(folder: str, relative: str) -> str:
     return str(Path(folder, *relative.split("/")))
 
 
-def _store(name: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it."""
-    fsspec: Any = require("fsspec", "the library fsspec", "fsspec")
-    try:
-        found: tuple[Any, str] = fsspec.core.url_to_fs(name)
-    except (ImportError, ValueError) as error:
-        raise RnnicError(f"{name}: {error}") from error
-    return found
-
-
 def is_folder(name: str) -> bool:
     """Return whether a name is that of a folder.
 
     Raises
     ------
-    FileNotFoundError
+    OSError
         If there is nothing of that name.
     """
     if is_url(name):
-        store, path = _store(name)
-        return str(store.info(path)["type"]) == "directory"
+        store, path = located(name)
+        with naming_store(name):
+            return str(store.info(path)["type"]) == "directory"
     if not Path(name).exists():
         raise FileNotFoundError(2, "No such file or directory", name)
     return Path(name).is_dir()
@@ -55,22 +38,25 @@ def is_folder(name: str) -> bool:
 
 def exists(name: str) -> bool:
     """Return whether there is a file of that name."""
-    if is_url(name):
-        store, path = _store(name)
-        return bool(store.exists(path))
-    return Path(name).exists()
+    return url_exists(name) if is_url(name) else Path(name).exists()
 
 
 def walk(folder: str) -> Iterator[str]:
     """Yield the files in a folder and the folders in it, relative to it, with slashes, in order.
 
     Links to folders are not followed; unfinished outputs are left out.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
     """
     if is_url(folder):
-        store, path = _store(folder)
+        store, path = located(folder)
+        with naming_store(folder):
+            found = sorted(store.find(path))
         start = len(path.rstrip("/")) + 1
-        for found in sorted(store.find(path)):
-            yield found[start:]
+        yield from (name[start:] for name in found if f"/{_TEMPORARY}" not in name)
         return
     root = Path(folder)
 
@@ -86,28 +72,18 @@ def walk(folder: str) -> Iterator[str]:
 
 def read(name: str) -> bytes:
     """Return a file's content."""
-    if is_url(name):
-        store, path = _store(name)
-        content: bytes = store.cat_file(path)
-        return content
-    return Path(name).read_bytes()
+    return read_url(name) if is_url(name) else Path(name).read_bytes()
 
 
 def write(name: str, data: bytes, *, overwrite: bool) -> None:
     """Write a file, whole or not at all; folders are made where they are missing."""
-    if not is_url(name):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_output(name, overwrite=overwrite) as file:
+    if is_url(name):
+        store, path = located(name)
+        with naming_store(name):
+            store.makedirs(path.rpartition("/")[0], exist_ok=True)
+        with url_output(name) as file:
             file.write(data)
         return
-    store, path = _store(name)
-    parent, _, last = path.rpartition("/")
-    store.makedirs(parent, exist_ok=True)
-    temporary = f"{parent}/{_TEMPORARY}{secrets.token_hex(8)}-{last}"
-    try:
-        store.pipe_file(temporary, data)
-        store.mv(temporary, path)
-    except BaseException:
-        if store.exists(temporary):
-            store.rm(temporary)
-        raise
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(name, overwrite=overwrite) as file:
+        file.write(data)

@@ -77,7 +77,8 @@ class _Group(click.Group):
 def command_line() -> None:
     """Compress photos as indices into a shared palette of pixel differences.
 
-    A file name "-" is standard input or output.
+    A file name "-" is standard input or output; one such as s3://bucket/photo.png is a URL, read and written
+    through fsspec.
     """
 
 

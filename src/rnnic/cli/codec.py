@@ -89,6 +89,7 @@ def _report(
 
     from rnnic.api import info as describe
     from rnnic.metrics import max_error, psnr
+    from rnnic.stores import is_url
 
     found = describe(encoded.data)
     quality = psnr(loaded.pixels, encoded.reconstruction)
@@ -98,7 +99,7 @@ def _report(
         "width": found.width,
         "height": found.height,
         "channels": found.channels,
-        "image_file_bytes": None if image == "-" else Path(image).stat().st_size,
+        "image_file_bytes": None if image == "-" or is_url(image) else Path(image).stat().st_size,
         "bit_depth": found.bit_depth,
         "raw_bytes": loaded.pixels.nbytes,
         "bytes": len(encoded.data),
