@@ -1,8 +1,8 @@
 """Decode mutated fixtures: ``python tests/fuzz.py [COUNT [SEED]]``; images or typed errors come of them.
 
 Bytes are changed, repeated, cut out and cut off; in most files the checksums are made right again, so that
-decoders see the damage. The address space is limited, so that an allocation out of proportion ends the run. With
-NUMBA_BOUNDSCHECK=1 kernels check their indices (set RNNIC_CACHE_DIR to a folder of its own then).
+decoders see the damage. The address space is limited, so that an allocation out of proportion ends the run.
+With NUMBA_BOUNDSCHECK=1 kernels check their indices (set RNNIC_CACHE_DIR to a folder of its own then).
 """
 
 import collections
