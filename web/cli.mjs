@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
- * Decodes one file: `node cli.mjs FILE OUT.pnm [--model MODEL.rnnm] [--reduce K] [--region X,Y,W,H]`, the interface that
+ * Decodes one file: `node cli.mjs FILE OUT.pam [--model MODEL.rnnm] [--reduce K] [--region X,Y,W,H]`, the interface that
  * `python -m rnnic.conformance` asks of a decoder. An error is one line, `rnnic: FormatError: ...`, and exit code 1.
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { endianness } from "node:os";
 import { parseArgs } from "node:util";
 import { Model, OptionError, RnnicError, decode } from "./rnnic.js";
 
@@ -15,7 +16,7 @@ function main() {
     allowPositionals: true,
     options: { model: { type: "string" }, reduce: { type: "string" }, region: { type: "string" } },
   });
-  if (positionals.length !== 2) throw new OptionError("usage: cli.mjs FILE OUT.pnm [--model MODEL] [--reduce K] [--region X,Y,W,H]");
+  if (positionals.length !== 2) throw new OptionError("usage: cli.mjs FILE OUT.pam [--model MODEL] [--reduce K] [--region X,Y,W,H]");
   const [file, out] = positionals;
   const model = new Model(readFileSync(values.model ?? DEFAULTS.find(existsSync)));
   const image = decode(readFileSync(file), {
@@ -23,8 +24,12 @@ function main() {
     reduce: Number(values.reduce ?? 0),
     region: values.region ? values.region.split(",").map(Number) : null,
   });
-  const header = `P${image.channels === 1 ? 5 : 6}\n${image.width} ${image.height}\n255\n`;
-  writeFileSync(out, Buffer.concat([Buffer.from(header), image.data]));
+  const { width, height, channels, bitDepth, data: samples } = image;
+  const type = ["GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"][channels - 1];
+  const header = `P7\nWIDTH ${width}\nHEIGHT ${height}\nDEPTH ${channels}\nMAXVAL ${2 ** bitDepth - 1}\nTUPLTYPE ${type}\nENDHDR\n`;
+  const data = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  if (bitDepth === 16 && endianness() === "LE") data.swap16();
+  writeFileSync(out, Buffer.concat([Buffer.from(header), data]));
 }
 
 try {

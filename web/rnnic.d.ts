@@ -51,17 +51,21 @@ export interface DecodeOptions {
 export interface Image {
   width: number;
   height: number;
-  /** 1 grey, 3 RGB. */
+  /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. */
   channels: number;
+  bitDepth: 8 | 16;
   /** Samples row by row, those of a pixel together. */
-  data: Uint8Array;
+  data: Uint8Array | Uint16Array;
 }
 
 export interface Info {
   version: number;
   method: "raster" | "pyramid";
   channels: number;
-  bitDepth: number;
+  /** Channels without alpha. */
+  colours: 1 | 3;
+  alpha: boolean;
+  bitDepth: 8 | 16;
   width: number;
   height: number;
   tileSize: number;
@@ -84,7 +88,7 @@ export interface Info {
 export function decode(data: Bytes, options: DecodeOptions): Image;
 /** What a file says of itself; all its checksums are verified, no pixel is decoded. */
 export function info(data: Bytes, options?: { maxPixels?: number }): Info;
-/** An image's pixels as RGBA, for `ImageData`. */
+/** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */
 export function toRgba(image: Pick<Image, "data" | "channels">): Uint8ClampedArray;
 /** CRC-32 as in PNG and zlib, of data after that of which `before` is the CRC. */
 export function crc32(data: Uint8Array, before?: number): number;

@@ -13,9 +13,9 @@ export function* chunksOf(data, signature, what) {
   need(data.length >= 8, `the ${what} ends in its signature`, TruncatedError);
   const view = viewOf(data);
   for (let at = 8, type = ""; type !== "DONE";) {
-    need(at + 8 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
+    need(at + 12 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
     type = latin(data.subarray(at, at + 4));
-    need(/^[A-Za-z0-9]{4}$/.test(type), `there is no chunk type at byte ${at}`);
+    need(/^[A-Za-z][A-Za-z0-9]{3}$/.test(type), `there is no chunk type at byte ${at}`);
     const start = at + 8;
     const end = start + view.getUint32(at + 4, true);
     need(end + 4 <= data.length, `the ${what} ends in its chunk ${type}`, TruncatedError);
@@ -40,8 +40,8 @@ function parseHead(payload, maxPixels) {
   need(version <= VERSION, `the file is of version ${version}, this decoder reads up to ${VERSION}: it needs a newer one`);
   need(version > 0, "there is no version 0");
   need(code < METHODS.length, `method ${code} is unknown: it needs a newer decoder`);
-  need(channels === 1 || channels === 3, `${channels} channels: it must be 1 or 3`);
-  need(bitDepth === 8, `${bitDepth} bits a sample: it must be 8`);
+  need(channels >= 1 && channels <= 4, `${channels} channels: it must be 1 ... 4`);
+  need(bitDepth === 8 || bitDepth === 16, `${bitDepth} bits a sample: it must be 8 or 16`);
   const [width, height, tileSize] = [4, 8, 12].map((offset) => view.getUint32(offset, true));
   need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`, LimitError);
   need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`, LimitError);
@@ -50,7 +50,7 @@ function parseHead(payload, maxPixels) {
   const rows = Math.ceil(height / tileSize);
   need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
   return {
-    version, method: METHODS[code], channels, bitDepth, width, height, tileSize, columns, rows,
+    version, method: METHODS[code], channels, colours: channels < 3 ? 1 : 3, alpha: channels % 2 === 0, bitDepth, width, height, tileSize, columns, rows,
     modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
   };
 }
@@ -81,7 +81,7 @@ export function parseContainer(data, maxPixels) {
     if (header === null) {
       need(type === "HEAD", `the first chunk is ${type} instead of HEAD`);
       header = parseHead(payload, maxPixels);
-    } else if (lengths === null && /^[a-z0-9]/.test(type)) addMetadata(metadata, type, payload);
+    } else if (lengths === null && /^[a-z]/.test(type)) addMetadata(metadata, type, payload);
     else if (lengths === null) {
       need(type === "TIDX", `chunk ${type} stands where TIDX is due`);
       need(payload.length === 4 * header.columns * header.rows, "chunk TIDX has a wrong length");
@@ -106,4 +106,24 @@ function tileBox({ width, height, tileSize, columns }, index) {
   const x = (index % columns) * tileSize;
   const y = Math.floor(index / columns) * tileSize;
   return { x, y, width: Math.min(tileSize, width - x), height: Math.min(tileSize, height - y) };
+}
+
+/** A number of seven bits a byte, at most five bytes; `from.at` is moved behind it. */
+export function varint(payload, from) {
+  let value = 0;
+  for (let i = 0; i < 5; i++) {
+    need(from.at < payload.length, "a tile ends in its lengths", TruncatedError);
+    const byte = payload[from.at++];
+    value += (byte & 127) * 2 ** (7 * i);
+    if (byte < 128) return value;
+  }
+  throw new TruncatedError("a length in a tile has more than five bytes");
+}
+
+/** What comes before a tile's codes after its length, and what follows it (2.3). */
+export function partOf(payload) {
+  const from = { at: 0 };
+  const end = varint(payload, from) + from.at;
+  need(end <= payload.length, "a tile ends within what comes before its codes", TruncatedError);
+  return [payload.subarray(from.at, end), payload.subarray(end)];
 }

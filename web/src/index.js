@@ -5,9 +5,9 @@
  */
 
 import { bytesOf } from "./bytes.js";
-import { MAX_SIDE, parseContainer } from "./container.js";
+import { MAX_SIDE, parseContainer, partOf } from "./container.js";
 import { OptionError, RnnicError, TruncatedError, need } from "./errors.js";
-import { halved } from "./lossless.js";
+import { alphaOf, halved, samplesOf } from "./lossless.js";
 import { sectionOf } from "./model.js";
 import { pyramidDecoder, pyramidParameters } from "./pyramid.js";
 import { rasterDecoder, rasterParameters } from "./raster.js";
@@ -42,9 +42,27 @@ function reducedPlace({ width, height }, region, reduce) {
   return { ...view, width: down(x + w) - view.x, height: down(y + h) - view.y };
 }
 
+/** Returns a function that decodes a tile's payload to all its samples at 1 / 2^reduce of its size. */
+function tileDecoder(header, part, reduce) {
+  const decodeColours = header.method === "pyramid" ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
+  if (!header.alpha) return decodeColours;
+  const { channels, colours, bitDepth } = header;
+  return (payload, width, height) => {
+    const [own, rest] = partOf(payload);
+    const pixels = decodeColours(rest, width, height);
+    const alpha = halved(alphaOf(own, width, height, bitDepth), width, height, 1, reduce);
+    const out = samplesOf(bitDepth, alpha.length * channels);
+    for (let i = 0, from = 0, to = 0; i < alpha.length; i++) {
+      for (let k = 0; k < colours; k++) out[to++] = pixels[from++];
+      out[to++] = alpha[i];
+    }
+    return out;
+  };
+}
+
 /**
  * Decode an image, or a region of it, at 1 / 2^reduce of its size.
- * Returns `{width, height, channels, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
+ * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
  */
 export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
   const bytes = bytesOf(data);
@@ -56,18 +74,20 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const part = sectionOf([model ?? []].flat(), header);
   const isPyramid = header.method === "pyramid";
   const early = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
-  const decodeTile = isPyramid ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
+  const decodeTile = tileDecoder(header, part, early);
   tiles.forEach((tile, i) => {
-    need(tile.length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
+    const payload = bytes.subarray(tile.offset, tile.offset + tile.length);
+    const { length } = header.alpha ? partOf(payload)[1] : payload;
+    need(length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
   });
-  const { channels } = header;
+  const { channels, bitDepth } = header;
   const wanted = reducedPlace(header, region, reduce);
   let view = wanted;
   if (early < reduce) {
     const [x, y] = [wanted.x << reduce, wanted.y << reduce];
     view = { x, y, width: Math.min(wanted.width << reduce, header.width - x), height: Math.min(wanted.height << reduce, header.height - y) };
   }
-  const out = new Uint8Array(view.width * view.height * channels);
+  const out = samplesOf(bitDepth, view.width * view.height * channels);
   const size = header.tileSize >> early;
   const [firstRow, firstColumn] = [Math.floor(view.y / size), Math.floor(view.x / size)];
   const [rows, columns] = [Math.ceil((view.y + view.height) / size), Math.ceil((view.x + view.width) / size)];
@@ -97,19 +117,22 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
     }
   }
   const pixels = early < reduce ? halved(out, view.width, view.height, channels, reduce) : out;
-  return { width: wanted.width, height: wanted.height, channels, data: pixels };
+  return { width: wanted.width, height: wanted.height, channels, bitDepth, data: pixels };
 }
 
-/** An image's pixels as RGBA, for `ImageData`. */
+/** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */
 export function toRgba({ data, channels }) {
   const n = data.length / channels;
+  const deep = data.BYTES_PER_ELEMENT === 2;
+  const last = channels - 1;
+  const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
+  const byte = deep ? (v) => Math.floor((v + 128) / 257) : (v) => v;
   const out = new Uint8ClampedArray(4 * n);
-  for (let i = 0; i < n; i++) {
-    const p = i * channels;
-    out[4 * i] = data[p];
-    out[4 * i + 1] = data[channels === 3 ? p + 1 : p];
-    out[4 * i + 2] = data[channels === 3 ? p + 2 : p];
-    out[4 * i + 3] = 255;
+  for (let p = 0, to = 0; to < out.length; p += channels, to += 4) {
+    out[to] = byte(data[p]);
+    out[to + 1] = byte(data[p + green]);
+    out[to + 2] = byte(data[p + blue]);
+    out[to + 3] = channels & 1 ? 255 : byte(data[p + last]);
   }
   return out;
 }

@@ -3,23 +3,39 @@
 import { TruncatedError, need } from "./errors.js";
 import { inflate } from "./inflate.js";
 
-export function plainPixels(data, width, height, channels) {
-  const at = { value: 0 };
+/** An array of samples of 8 or 16 bits. */
+export const samplesOf = (bitDepth, length) => (bitDepth === 8 ? new Uint8Array(length) : new Uint16Array(length));
+
+/** Samples of 16 bits of bytes, the higher one first; of 8 bits, the bytes. */
+function joined(bytes, bitDepth) {
+  if (bitDepth === 8) return bytes;
+  return Uint16Array.from({ length: bytes.length >> 1 }, (_, i) => (bytes[2 * i] << 8) | bytes[2 * i + 1]);
+}
+
+/** A tile's alpha (2.3). */
+export function alphaOf(data, width, height, bitDepth) {
+  if (8 * data.length === bitDepth) return samplesOf(bitDepth, width * height).fill(joined(data, bitDepth)[0]);
+  return plainPixels(data, width, height, 1, bitDepth);
+}
+
+export function plainPixels(data, width, height, channels, bitDepth) {
+  let at = 0;
   const take = (n) => {
-    need(at.value + n <= data.length, "a tile without loss ends early", TruncatedError);
-    at.value += n;
-    return data.subarray(at.value - n, at.value);
+    need(at + n <= data.length, "a tile without loss ends early", TruncatedError);
+    at += n;
+    return data.subarray(at - n, at);
   };
+  const pixelBytes = (channels * bitDepth) >> 3;
   const [way] = take(1);
   need(way === 0 || way === 2 || (way === 1 && channels >= 3), `a tile without loss is coded in an unknown way, ${way}`);
   const count = way === 2 ? take(1)[0] + 1 : 0;
-  const colours = take(count * channels);
+  const colours = joined(take(count * pixelBytes), bitDepth);
   const indexBits = count <= 2 ? 1 : count <= 4 ? 2 : count <= 16 ? 4 : 8;
-  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * channels;
-  const distance = way === 2 ? 1 : channels;
-  const rows = inflate(data.subarray(at.value), height * (size + 1));
+  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * pixelBytes;
+  const distance = way === 2 ? 1 : pixelBytes;
+  const rows = inflate(data.subarray(at), height * (size + 1));
   let from = 0;
-  const out = new Uint8Array(width * height * channels);
+  const out = samplesOf(bitDepth, width * height * channels);
   let above = new Uint8Array(distance + size);
   let row = new Uint8Array(distance + size);
   for (let y = 0; y < height; y++) {
@@ -47,7 +63,9 @@ export function plainPixels(data, width, height, channels) {
         need(index < count, "a tile without loss uses a colour that it does not have");
         for (let k = 0; k < channels; k++) out[to + k] = colours[index * channels + k];
       } else {
-        for (let k = 0; k < channels; k++) out[to + k] = row[(x + 1) * channels + k];
+        for (let k = 0; k < channels; k++) {
+          out[to + k] = bitDepth === 8 ? row[(x + 1) * channels + k] : (row[2 * ((x + 1) * channels + k)] << 8) | row[2 * ((x + 1) * channels + k) + 1];
+        }
         if (way === 1) {
           out[to] += out[to + 1];
           out[to + 2] += out[to + 1];
@@ -66,7 +84,7 @@ export function halved(pixels, width, height, channels, reduce) {
   const side = 1 << reduce;
   const w = Math.ceil(width / side);
   const h = Math.ceil(height / side);
-  const out = new Uint8Array(w * h * channels);
+  const out = new pixels.constructor(w * h * channels);
   for (let y = 0, at = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       const [x1, y1] = [Math.min(width, (x + 1) * side), Math.min(height, (y + 1) * side)];

@@ -39,7 +39,7 @@ export function sectionOf(models, header) {
     const section = model.sections.get(header.modelId);
     if (section && section.type === type) {
       section.parsed ??= type === "RAST" ? parseRaster(section.payload) : parsePyramid(section.payload);
-      return section.parsed[header.channels === 1 ? 0 : 1];
+      return section.parsed[header.colours === 1 ? 0 : 1];
     }
   }
   throw new ModelMissingError(`the file needs the ${header.method} model ${header.modelId}, which is not at hand`);

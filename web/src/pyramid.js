@@ -2,31 +2,33 @@
 
 import { Bits } from "./bits.js";
 import { clip, imul, viewOf } from "./bytes.js";
+import { varint } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
 import { addEnergies, chromaAlongX, chromaAlongY, lumaAlongX, lumaAlongY, makeChildren, makeEnergies } from "./kernels.js";
 import { Lanes } from "./lanes.js";
-import { halved, plainPixels } from "./lossless.js";
+import { halved, plainPixels, samplesOf } from "./lossless.js";
 import { Planes, geometry } from "./planes.js";
 import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
-export function pyramidParameters({ parameterBytes: bytes, tileSize, channels, bitDepth }) {
+export function pyramidParameters({ parameterBytes: bytes, tileSize, colours, bitDepth }) {
   need(tileSize % 32 === 0, `tile size ${tileSize}: it must be a multiple of 32`);
   need(bytes.length === 8, "method pyramid has 8 parameter bytes");
   const step = viewOf(bytes).getUint32(0, true);
   const [states, lanes] = bytes.subarray(4);
-  need(step >= 256 && step <= 131072, `step ${step}: it must be 256 ... 131072`);
+  const least = bitDepth === 8 ? 256 : 16;
+  need(step >= least && step <= 131072, `step ${step}: it must be ${least} ... 131072`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
-  need(bytes[6] === channels && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
+  need(bytes[6] === colours && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
   return { step: step / 1024, states, lanes };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
 export function pyramidDecoder(header, part, reduce) {
-  const { channels, tileSize, parameters: { states, lanes } } = header;
+  const { colours, tileSize, parameters: { states, lanes } } = header;
   const step = header.parameters.step * 1024;
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
@@ -36,7 +38,7 @@ export function pyramidDecoder(header, part, reduce) {
   const shared = { header, part, band, step, lanes, tables: quantiser.bands[band], next: Uint8Array.from(NEXT[states]), reduce };
   let planes = null;
   return (payload, width, height) => {
-    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), channels);
+    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours);
     return new Tile(shared, planes, payload, width, height).decode();
   };
 }
@@ -44,30 +46,22 @@ export function pyramidDecoder(header, part, reduce) {
 class Tile {
   constructor(shared, planes, payload, width, height) {
     Object.assign(this, shared, { planes, payload, width, height });
-    this.channels = this.header.channels;
+    this.channels = this.header.colours;
+    this.bitDepth = this.header.bitDepth;
   }
 
   decode() {
-    const { payload, lanes, channels, reduce, width, height } = this;
+    const { payload, lanes, channels, bitDepth, reduce, width, height } = this;
     this.coded = payload[0] | (payload[1] << 8);
-    if (this.coded === 32768) return halved(plainPixels(payload.subarray(2), width, height, channels), width, height, channels, reduce);
-    let at = 2;
-    const varint = () => {
-      let value = 0;
-      for (let i = 0; i < 5; i++) {
-        need(at < payload.length, "a tile ends in its lengths", TruncatedError);
-        const byte = payload[at++];
-        value += (byte & 127) * 2 ** (7 * i);
-        if (byte < 128) return value;
-      }
-      throw new TruncatedError("a length in a tile has more than five bytes");
-    };
-    const baseLength = varint();
+    if (this.coded === 32768) return halved(plainPixels(payload.subarray(2), width, height, channels, bitDepth), width, height, channels, reduce);
+    const from = { at: 2 };
+    const baseLength = varint(payload, from);
     const lengths = Array.from({ length: this.coded ? lanes : 0 }, () => {
-      const length = varint();
+      const length = varint(payload, from);
       need(length >= 2, "a lane of a tile is too short");
       return length;
     });
+    const { at } = from;
     need(at + baseLength + 2 * lengths.reduce((a, b) => a + b, 0) === payload.length, "the lengths in a tile do not add up", TruncatedError);
     const { levels, w, h } = geometry(width, height);
     for (let level = 0; level < 16; level++) {
@@ -178,7 +172,7 @@ class Tile {
         if (isCoded) {
           planes.energies.forEach(([parent], g) => {
             const [above, above2] = planes.magnitudes[g];
-            addEnergies(parent.values, p, columns, sample.stride, scaled[g], above, above2, planes.magnitudes[1 - g][0], row, planes.activity[g]);
+            addEnergies(parent.values, p, columns, sample.stride, scaled[g], above, above2, channels === 1 ? planes.zeros : planes.magnitudes[1 - g][0], row, planes.activity[g]);
           });
         }
       }
@@ -216,9 +210,24 @@ class Tile {
   // -------------------------------------------------------------- pixels (5.6)
 
   pixels() {
-    const { planes: { samples }, channels, colour } = this;
+    const { planes: { samples }, channels, colour, bitDepth } = this;
     const [{ values: c0, w, h, stride, start }] = samples[0];
-    const out = new Uint8Array(w * h * channels);
+    const out = samplesOf(bitDepth, w * h * channels);
+    if (bitDepth === 16) {
+      const planes = samples.map(([plane]) => plane.values);
+      for (let y = 0, at = 0; y < h; y++) {
+        for (let p = start + y * stride, end = p + w; p < end; p++) {
+          if (channels === 1) out[at++] = clip((imul(c0[p] + 8192, 257) + 32) >> 6, 0, 65535);
+          else {
+            for (let k = 0; k < 3; k++) {
+              const s = imul(colour[k], c0[p]) + imul(colour[k + 3], planes[1][p]) + imul(colour[k + 6], planes[2][p]) + (1 << 27);
+              out[at++] = clip((imul(s >> 8, 257) + 2048) >> 12, 0, 65535);
+            }
+          }
+        }
+      }
+      return out;
+    }
     if (channels === 1) {
       for (let y = 0, at = 0; y < h; y++) {
         for (let p = start + y * stride, end = p + w; p < end; p++) {

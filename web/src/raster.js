@@ -1,7 +1,9 @@
 /** Method raster (SPEC.md 4). */
 
 import { clip, imul, viewOf } from "./bytes.js";
+import { partOf } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
+import { plainPixels } from "./lossless.js";
 
 const SHORT = 11; // bits looked up at once
 
@@ -92,15 +94,34 @@ export function parseRaster(payload) {
 }
 
 /** The method's parameters (4.1). */
-export function rasterParameters({ parameterBytes: bytes }) {
-  need(bytes.length === 4, "method raster has 4 parameter bytes");
+export function rasterParameters({ parameterBytes: bytes, bitDepth }) {
+  need(bytes.length === (bitDepth === 8 ? 4 : 6), "method raster has 4 parameter bytes, 6 at 16 bits");
   const scale = bytes[2] | (bytes[3] << 8);
   need(scale >= 256 && scale <= 32768, `scale ${scale}: it must be 256 ... 32768`);
-  return { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+  const parameters = { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+  if (bitDepth === 8) return parameters;
+  const lowStep = bytes[4] | (bytes[5] << 8);
+  need(lowStep <= 256, `step ${lowStep} of low bytes: it must be 0 ... 256`);
+  return { ...parameters, lowStep };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels. */
-export function rasterDecoder({ channels: c, parameters }, part) {
+export function rasterDecoder(header, part) {
+  const decodeHigh = highDecoder(header, part);
+  if (header.bitDepth === 8) return decodeHigh;
+  const { colours, parameters: { lowStep } } = header;
+  return (payload, width, height) => {
+    if (lowStep === 0) return Uint16Array.from(decodeHigh(payload, width, height), (v) => 257 * v);
+    const [own, rest] = partOf(payload);
+    const low = plainPixels(own, width, height, colours, 8);
+    const most = Math.floor(255 / lowStep);
+    need(low.every((v) => v <= most), "a low byte is beyond 255");
+    return Uint16Array.from(decodeHigh(rest, width, height), (v, i) => 256 * v + Math.min(low[i] * lowStep + (lowStep >> 1), 255));
+  };
+}
+
+/** The samples of 8 bits, or the higher bytes of those of 16. */
+function highDecoder({ colours: c, parameters }, part) {
   const scale = parameters.scale * 256;
   const { weights, k4, k2, k1, classOf, magnitudes } = part;
   const palette = part.values.map((v) => clip((imul(v, scale) + 2048) >> 12, -255, 255));
