@@ -44,8 +44,8 @@ export interface DecodeOptions {
   /** 0 to 5: the image at 1 / 2^reduce of its size, sides rounded up. */
   reduce?: number;
   maxPixels?: number;
-  /** Called for every tile as it is decoded, with its place in the result. */
-  onTile?: ((tile: Place & { done: number; of: number }) => void) | null;
+  /** Called for every tile as it is decoded, with its place in the result and the result so far; not where a file of method raster is reduced. */
+  onTile?: ((tile: Place & { done: number; of: number; image: Image }) => void) | null;
 }
 
 export interface Image {

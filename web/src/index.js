@@ -62,7 +62,8 @@ function tileDecoder(header, part, reduce) {
 
 /**
  * Decode an image, or a region of it, at 1 / 2^reduce of its size.
- * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
+ * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, done, of, image}` for every part
+ * as it is made, `image` being the result so far; not where a file of method raster is reduced.
  */
 export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
   const bytes = bytesOf(data);
@@ -92,6 +93,7 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const [firstRow, firstColumn] = [Math.floor(view.y / size), Math.floor(view.x / size)];
   const [rows, columns] = [Math.ceil((view.y + view.height) / size), Math.ceil((view.x + view.width) / size)];
   const of = (rows - firstRow) * (columns - firstColumn);
+  const image = { width: wanted.width, height: wanted.height, channels, bitDepth, data: out };
   let done = 0;
   for (let row = firstRow; row < rows; row++) {
     for (let column = firstColumn; column < columns; column++) {
@@ -113,11 +115,10 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
         out.set(pixels.subarray(from, from + (x1 - x0) * channels), ((y - view.y) * view.width + x0 - view.x) * channels);
       }
       done++;
-      if (onTile && early === reduce) onTile({ x: x0 - view.x, y: y0 - view.y, width: x1 - x0, height: y1 - y0, done, of });
+      if (onTile && early === reduce) onTile({ x: x0 - view.x, y: y0 - view.y, width: x1 - x0, height: y1 - y0, done, of, image });
     }
   }
-  const pixels = early < reduce ? halved(out, view.width, view.height, channels, reduce) : out;
-  return { width: wanted.width, height: wanted.height, channels, bitDepth, data: pixels };
+  return early < reduce ? { ...image, data: halved(out, view.width, view.height, channels, reduce) } : image;
 }
 
 /** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */
