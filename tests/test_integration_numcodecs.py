@@ -12,6 +12,7 @@ import pytest
 from checks import photo_like, pixels_of
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 import rnnic
 
@@ -137,6 +138,27 @@ def test_layout() -> None:
         as_image.encode(five)
     with pytest.raises(rnnic.UnsupportedImageError, match="layout 'HWC'"):
         as_image.encode(five[0])
+
+
+@given(
+    array=npst.arrays(
+        st.sampled_from(["u1", "<u2"]),
+        st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple),
+        elements=st.integers(0, 255),
+    ),
+    layout=st.sampled_from(["auto", "HW", "HWC"]),
+)
+def test_any_array_comes_back_or_is_refused(array: Pixels, layout: str) -> None:
+    codec = Rnnic(error_threshold=0, layout=layout)
+    try:
+        data = codec.encode(array)
+    except rnnic.UnsupportedImageError:
+        assert layout == "HWC"
+        assert array.ndim < 3 or array.shape[-1] > 4
+        return
+    decoded = codec.decode(data)
+    assert decoded.dtype == array.dtype
+    np.testing.assert_array_equal(decoded.reshape(array.shape), array)
 
 
 def test_hidden_colours_are_kept_unless_said() -> None:

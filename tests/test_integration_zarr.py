@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from checks import photo_like, pixels_of
+from hypothesis import assume, given
+from hypothesis.extra import numpy as npst
 
 import rnnic
 from rnnic.integrations.stacks import encode_stack
@@ -72,6 +74,48 @@ def test_regions_and_what_was_not_written() -> None:
     made[...] = 7
     assert made.nchunks_initialized == 0
     assert (made[...] == 7).all()
+
+
+VOLUME = volume_of(5, 40, 50)
+
+
+@pytest.fixture(name="stored", scope="module")
+def _stored() -> Any:
+    return create(VOLUME, (3, 32, 32))
+
+
+@given(place=npst.basic_indices(VOLUME.shape, allow_newaxis=False))
+def test_any_basic_selection(stored: Any, place: Any) -> None:
+    steps = [
+        part.step for part in np.atleast_1d(np.array(place, object)) if isinstance(part, slice)
+    ]
+    assume(all(step is None or step > 0 for step in steps))  # Zarr takes no others
+    np.testing.assert_array_equal(stored[place], VOLUME[place])
+
+
+def test_other_selections(stored: Any) -> None:
+    rows, columns = np.array([3, 35, 12]), np.array([7, 49, 7, 0])
+    found = stored.oindex[1:5, rows, columns]
+    np.testing.assert_array_equal(found, VOLUME[1:5][:, rows][:, :, columns])
+    np.testing.assert_array_equal(
+        stored.vindex[[0, 4, 2], rows, [0, 49, 31]], VOLUME[[0, 4, 2], rows, [0, 49, 31]]
+    )
+    mask = VOLUME > 30000
+    np.testing.assert_array_equal(stored.vindex[mask], VOLUME[mask])
+    np.testing.assert_array_equal(stored.blocks[1, 1, 0], VOLUME[3:, 32:, :32])
+
+
+def test_only_what_is_selected_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create(VOLUME, VOLUME.shape)
+    regions = []
+
+    def noting(data: Any, *, region: Any, **options: Any) -> Pixels:
+        regions.append(region)
+        return rnnic.decode(data, region=region, **options)
+
+    monkeypatch.setattr("rnnic.integrations.stacks.decode", noting)
+    np.testing.assert_array_equal(made[1:4:2, 5:21:3, 9], VOLUME[1:4:2, 5:21:3, 9])
+    assert regions == [(9, 5, 1, 16)] * 2
 
 
 def test_loss_is_bounded_and_saves_space() -> None:

@@ -96,9 +96,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     for name, body in chunks:
         if name == "TIDX" and kind == "TILE":
             body[:] = b"".join(length.to_bytes(4, "little") for length in tiles)
-    return data[:SIGNATURE_BYTES] + b"".join(
-        pack_chunk(name, bytes(body)) for name, body in chunks
-    )
+    return data[:SIGNATURE_BYTES] + b"".join(pack_chunk(name, bytes(body)) for name, body in chunks)
 
 
 @pytest.mark.slow

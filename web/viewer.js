@@ -33,7 +33,7 @@ function complain(error, name) {
   if (!(error instanceof RnnicError) && !(error instanceof DOMException) && !(error instanceof TypeError)) console.error(error);
   const kind = error instanceof DOMException ? "DOMException" : error.name;
   $("problem-kind").textContent = `${name}: ${error.name}`;
-  $("problem-text").textContent = [PLAIN[kind], error.message].filter(Boolean).join(" ");
+  $("problem-text").textContent = PLAIN[kind] ? `${PLAIN[kind]} (${error.message})` : error.message;
   $("problem").hidden = false;
   say(`${name} could not be opened.`);
   $("progress").value = 0;

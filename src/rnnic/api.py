@@ -15,6 +15,7 @@ from rnnic.errors import RnnicError
 from rnnic.metadata import Metadata
 from rnnic.methods import method_by_code
 from rnnic.output import atomic_output
+from rnnic.stores import is_url, read_url
 
 __all__ = [
     "Decoded",
@@ -35,7 +36,8 @@ Pixels = npt.NDArray[Any]  # uint8 or uint16
 def _load(source: PathLike | BinaryIO) -> tuple[bytes, str]:
     """Return the content of a file, and its name for messages."""
     if isinstance(source, (str, os.PathLike)):
-        return Path(source).read_bytes(), os.fspath(source)
+        name = os.fspath(source)
+        return read_url(name) if is_url(name) else Path(name).read_bytes(), name
     return source.read(), str(getattr(source, "name", "file"))
 
 
@@ -49,8 +51,8 @@ def read(source: PathLike | BinaryIO, **options: Any) -> Pixels:
 
     Parameters
     ----------
-    source : path or binary file
-        What to read.
+    source : path, URL or binary file
+        What to read; a URL such as ``s3://…``, ``https://…`` or ``memory://…`` through fsspec.
     **options
         Those of :func:`decode`.
 
@@ -58,6 +60,8 @@ def read(source: PathLike | BinaryIO, **options: Any) -> Pixels:
     ------
     OSError
         If the file cannot be read.
+    MissingDependencyError
+        If the library that a URL needs is not installed.
     RnnicError
         As :func:`decode`; the message names the file.
     """
@@ -79,8 +83,8 @@ def write(
 
     Parameters
     ----------
-    target : path or binary file
-        Where to write. A path is replaced only once the new file is complete.
+    target : path, URL or binary file
+        Where to write. A path or URL is replaced only once the new file is complete.
     image : uint8 or uint16 (H, W) or (H, W, c)
         As :func:`encode` takes it.
     overwrite : bool
@@ -145,7 +149,7 @@ def info(source: Data | PathLike | BinaryIO) -> FileInfo:
 
     Parameters
     ----------
-    source : bytes-like, path or binary file
+    source : bytes-like, path, URL or binary file
         The file or its content.
 
     Raises

@@ -30,6 +30,7 @@ from rnnic.deepfiles import (
 from rnnic.errors import LimitError, OptionError, RnnicError, UnsupportedImageError
 from rnnic.metadata import DPI_KEY, MAX_KEY_BYTES, Metadata, format_dpi, parse_dpi
 from rnnic.output import STANDARD, OutputExistsError, atomic_output, check_output
+from rnnic.stores import is_url, read_url
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -118,15 +119,19 @@ def _name_of(source: PathLike | BinaryIO) -> str:
 
 
 def read_bytes(source: PathLike) -> bytes:
-    """Return a file's content; ``-`` is standard input.
+    """Return a file's content; ``-`` is standard input, a URL is read through fsspec.
 
     Raises
     ------
     OSError
         If it cannot be read.
+    MissingDependencyError
+        If what a URL needs is not installed.
     """
     if os.fspath(source) == STANDARD:
         return sys.stdin.buffer.read()
+    if is_url(source):
+        return read_url(os.fspath(source))
     return Path(source).read_bytes()
 
 
@@ -135,7 +140,7 @@ def load_image(source: PathLike | BinaryIO) -> LoadedImage:
 
     Parameters
     ----------
-    source : path or binary file
+    source : path, URL or binary file
         ``-`` is standard input.
 
     Raises
@@ -362,7 +367,7 @@ def save_image(
 
     Parameters
     ----------
-    target : path
+    target : path or URL
         ``-`` is standard output, which gets PNG.
     pixels : uint8 or uint16 (H, W) or (H, W, 2 … 4)
         Grey, grey and alpha, RGB, or RGB and alpha.

@@ -48,6 +48,13 @@ class Metadata:
                     " without a zero byte; shorten or rename it"
                 )
 
+    def chosen(self, kinds: str) -> Self:
+        """Return what ``all``, ``none`` or names of kinds, with commas between, ask for."""
+        if kinds == "all":
+            return self
+        names = set() if kinds == "none" else {kind.strip() for kind in kinds.split(",")}
+        return self.only(names)
+
     def only(self, kinds: frozenset[str] | set[str]) -> Self:
         """Return the metadata of the given kinds (see `METADATA_KINDS`) alone."""
         unknown = sorted(set(kinds) - set(METADATA_KINDS))

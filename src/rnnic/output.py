@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rnnic.errors import RnnicError
+from rnnic.stores import is_url, local_path, url_exists, url_output
 
 __all__ = ["STANDARD", "OutputExistsError", "atomic_output", "check_output"]
 
@@ -36,10 +37,16 @@ def check_output(path: PathLike, *, overwrite: bool = False) -> None:
         If it exists and is not to be replaced.
     RnnicError
         If it is a folder, or its folder does not exist or cannot be written to.
+    MissingDependencyError, OSError
+        If it is a URL that nothing at hand can write to, or whose store does not answer.
     """
     if os.fspath(path) == STANDARD:
         return
-    final = Path(os.path.realpath(path))
+    final = _local(path)
+    if final is None:
+        if not overwrite and url_exists(os.fspath(path)):
+            raise _exists(path)
+        return
     if final.is_dir():
         raise RnnicError(f"{path}: is a folder; name a file in it")
     if final.exists():
@@ -51,6 +58,12 @@ def check_output(path: PathLike, *, overwrite: bool = False) -> None:
         raise RnnicError(f"{path}: there is no folder {final.parent}; make it first")
     if not os.access(final.parent, os.W_OK):
         raise RnnicError(f"{path}: no permission to write into the folder {final.parent}")
+
+
+def _local(path: PathLike) -> Path | None:
+    """Return the file that a path or URL leads to, None if that is in a store."""
+    local = local_path(os.fspath(path)) if is_url(path) else os.fspath(path)
+    return None if local is None else Path(os.path.realpath(local))
 
 
 def _exists(path: PathLike) -> OutputExistsError:
@@ -68,11 +81,12 @@ def atomic_output(path: PathLike, overwrite: bool = False) -> Iterator[BinaryIO]
 
     What is written goes to a temporary file in the same folder, which takes the final name when the
     block ends, and is removed when it ends by an error or an interrupt. Through a symbolic link the
-    file it leads to is replaced. Devices and pipes are written to directly, once all is there.
+    file it leads to is replaced. Devices and pipes are written to directly, once all is there. What goes to
+    a URL is kept in memory until the block ends, see `rnnic.stores.url_output`.
 
     Parameters
     ----------
-    path : path
+    path : path or URL
         ``-`` is standard output.
     overwrite : bool
         Whether an existing file is replaced.
@@ -91,12 +105,17 @@ def atomic_output(path: PathLike, overwrite: bool = False) -> Iterator[BinaryIO]
         If writing fails, for example as the disk is full; it names the file.
     """
     check_output(path, overwrite=overwrite)
-    final = Path(os.path.realpath(path))
+    final = _local(path)
+    if final is None:
+        with url_output(os.fspath(path)) as store:
+            yield store
+            check_output(path, overwrite=overwrite)  # it may have come to exist meanwhile
+        return
     try:
         if os.fspath(path) == STANDARD or (final.exists() and _is_special(final)):
             buffer = io.BytesIO()
             yield buffer
-            _write_directly(path, buffer)
+            _write_directly(final if is_url(path) else path, buffer)
         else:
             yield from _replaced_file(final, overwrite, path)
     except OSError as error:

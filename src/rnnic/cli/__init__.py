@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 import click
 
 from rnnic._version import __version__
+from rnnic.cli.batch import batch
 from rnnic.cli.bench import bench
 from rnnic.cli.codec import compress, decompress, info
 from rnnic.cli.demo import demo
 from rnnic.cli.palette import palette
+from rnnic.cli.view import view
 from rnnic.errors import OptionError, RnnicError
 
 __all__ = ["Failure", "command_line", "main"]
@@ -75,11 +77,12 @@ class _Group(click.Group):
 def command_line() -> None:
     """Compress photos as indices into a shared palette of pixel differences.
 
-    A file name "-" is standard input or output.
+    A file name "-" is standard input or output; one such as s3://bucket/photo.png is a URL, read and written
+    through fsspec.
     """
 
 
-for _command in (compress, decompress, info, demo, bench, palette):
+for _command in (compress, decompress, info, batch, demo, view, bench, palette):
     command_line.add_command(_command)
 
 

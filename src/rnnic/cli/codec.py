@@ -9,77 +9,33 @@ import click
 
 from rnnic.cli.common import (
     compile_notice,
+    encode_options,
     max_pixels_option,
+    metadata_option,
     model_option,
     naming,
-    neighbors_option,
+    option_names,
     overwrite_option,
     progress_bar,
     region_of,
-    size_in_bytes,
     threads_option,
 )
 
 if TYPE_CHECKING:
     from rnnic.api import Encoded
     from rnnic.files import LoadedImage
-    from rnnic.metadata import Metadata
 
 __all__ = ["compress", "decompress", "info"]
-
-
-def _chosen(metadata: "Metadata", kinds: str) -> "Metadata":
-    """Return the metadata that ``--metadata`` asks for."""
-    if kinds == "all":
-        return metadata
-    if kinds == "none":
-        return metadata.only(set())
-    return metadata.only({kind.strip() for kind in kinds.split(",")})
 
 
 @click.command()
 @click.argument("image", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.argument("error_threshold", type=float, required=False)
-@click.option("--quality", type=float, metavar="Q", help="0 to 100, lossless.  [default: 90]")
-@click.option("--psnr", type=float, metavar="DB", help="Least bytes found with this PSNR.")
-@click.option(
-    "--size", type=size_in_bytes, metavar="BYTES", help="Best quality found within this size."
-)
-@click.option(
-    "--error-threshold",
-    "threshold_option",
-    type=float,
-    metavar="T",
-    help="No pixel is further off, in 8-bit RGB units; 0: lossless.",
-)
-@click.option("--step", type=float, metavar="D", help="Method pyramid: step size, in samples.")
-@click.option(
-    "--effort",
-    type=click.IntRange(1, 9),
-    default=5,
-    help="Method pyramid: 1 (fastest) to 9 (smallest).  [default: 5]",
-)
-@click.option(
-    "--method",
-    metavar="NAME",
-    help="pyramid, or raster, which bounds every pixel's error.  [default: pyramid]",
-)
-@click.option(
-    "--alpha-quality", type=float, default=100.0, metavar="Q", help="100: lossless.  [default: 100]"
-)
-@click.option("--keep-hidden", is_flag=True, help="Code colours under alpha 0 too.")
-@neighbors_option
-@click.option("--tile-size", type=int, metavar="N", help="Side of a tile, 16 to 4096 pixels.")
+@encode_options
 @threads_option
 @model_option
-@click.option(
-    "--metadata",
-    "kinds",
-    default="all",
-    metavar="KINDS",
-    help="What goes along: all, none, or some of exif,icc,xmp,text.  [default: all]",
-)
+@metadata_option
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -87,7 +43,6 @@ def compress(
     image: str,
     out: str,
     error_threshold: float | None,
-    threshold_option: float | None,
     kinds: str,
     overwrite: bool,
     as_json: bool,
@@ -98,10 +53,10 @@ def compress(
 
     ERROR_THRESHOLD is the published way to say --error-threshold.
     """
-    if error_threshold is not None and threshold_option is not None:
-        raise click.UsageError("ERROR_THRESHOLD is given twice")
-    threshold = threshold_option if error_threshold is None else error_threshold
     if error_threshold is not None:
+        if settings["threshold_option"] is not None:
+            raise click.UsageError("ERROR_THRESHOLD is given twice")
+        settings["threshold_option"] = error_threshold
         settings["method"] = settings["method"] or "raster"
 
     from rnnic.api import encode_image
@@ -109,15 +64,10 @@ def compress(
     from rnnic.options import EncodeOptions
     from rnnic.output import atomic_output, check_output
 
-    options = EncodeOptions(
-        error_threshold=threshold,
-        target_psnr=settings.pop("psnr"),
-        target_bytes=settings.pop("size"),
-        **settings,
-    )
+    options = EncodeOptions(**option_names(settings))
     check_output(out, overwrite=overwrite)
     loaded = load_image(image)
-    metadata = _chosen(loaded.metadata, kinds)
+    metadata = loaded.metadata.chosen(kinds)
     started = time.perf_counter()
     with naming(loaded.name), compile_notice(quiet), progress_bar(quiet) as progress:
         encoded = encode_image(loaded.pixels, options, metadata, progress)
@@ -139,6 +89,7 @@ def _report(
 
     from rnnic.api import info as describe
     from rnnic.metrics import max_error, psnr
+    from rnnic.stores import is_url
 
     found = describe(encoded.data)
     quality = psnr(loaded.pixels, encoded.reconstruction)
@@ -148,7 +99,7 @@ def _report(
         "width": found.width,
         "height": found.height,
         "channels": found.channels,
-        "image_file_bytes": None if image == "-" else Path(image).stat().st_size,
+        "image_file_bytes": None if image == "-" or is_url(image) else Path(image).stat().st_size,
         "bit_depth": found.bit_depth,
         "raw_bytes": loaded.pixels.nbytes,
         "bytes": len(encoded.data),

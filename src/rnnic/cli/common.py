@@ -13,10 +13,13 @@ from rnnic.errors import RnnicError
 
 __all__ = [
     "compile_notice",
+    "encode_options",
     "max_pixels_option",
+    "metadata_option",
     "model_option",
     "naming",
     "neighbors_option",
+    "option_names",
     "overwrite_option",
     "progress_bar",
     "region_of",
@@ -65,6 +68,65 @@ neighbors_option = click.option(
 max_pixels_option = click.option(
     "--max-pixels", type=int, metavar="N", help="Refuse larger images.  [default: 268435456]"
 )
+
+
+metadata_option = click.option(
+    "--metadata",
+    "kinds",
+    default="all",
+    metavar="KINDS",
+    help="What goes along: all, none, or some of exif,icc,xmp,text.  [default: all]",
+)
+
+_ENCODE_OPTIONS = (
+    click.option("--quality", type=float, metavar="Q", help="0 to 100, lossless.  [default: 90]"),
+    click.option("--psnr", type=float, metavar="DB", help="Least bytes found with this PSNR."),
+    click.option(
+        "--size", type=size_in_bytes, metavar="BYTES", help="Best quality found within this size."
+    ),
+    click.option(
+        "--error-threshold",
+        "threshold_option",
+        type=float,
+        metavar="T",
+        help="No pixel is further off, in 8-bit RGB units; 0: lossless.",
+    ),
+    click.option("--step", type=float, metavar="D", help="Method pyramid: step size, in samples."),
+    click.option(
+        "--effort",
+        type=click.IntRange(1, 9),
+        default=5,
+        help="Method pyramid: 1 (fastest) to 9 (smallest).  [default: 5]",
+    ),
+    click.option(
+        "--method",
+        metavar="NAME",
+        help="pyramid, or raster, which bounds every pixel's error.  [default: pyramid]",
+    ),
+    click.option(
+        "--alpha-quality",
+        type=float,
+        default=100.0,
+        metavar="Q",
+        help="100: lossless.  [default: 100]",
+    ),
+    click.option("--keep-hidden", is_flag=True, help="Code colours under alpha 0 too."),
+    neighbors_option,
+    click.option("--tile-size", type=int, metavar="N", help="Side of a tile, 16 to 4096 pixels."),
+)
+
+
+def encode_options(command: Any) -> Any:
+    """Give a command the options that say how images are encoded."""
+    for option in reversed(_ENCODE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def option_names(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what `encode_options` gave under the names that the API has."""
+    named = {"psnr": "target_psnr", "size": "target_bytes", "threshold_option": "error_threshold"}
+    return {named.get(name, name): value for name, value in settings.items()}
 
 
 @contextlib.contextmanager

@@ -160,7 +160,9 @@ class Rnnic(Codec):  # type: ignore[misc]  # numcodecs has no types
         stored = _STORED[stack.dtype.name]
         target = None if out is None else _fitted(out, stack.shape, stored)
         direct = target is not None and target.flags.c_contiguous and stored.isnative
-        pixels = stack.decode(target if direct else None, self._threads, self._options.get("model"))
+        pixels = stack.decode(
+            target if direct else None, threads=self._threads, model=self._checked.model
+        )
         if target is None:
             return pixels.astype(stored, copy=False)
         if not direct:

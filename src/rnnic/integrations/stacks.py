@@ -46,6 +46,7 @@ __all__ = [
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Layout = Literal["auto", "HW", "HWC"]
+Region = tuple[int, int, int, int]  # x, y, width, height
 
 STACK_SIGNATURE = b"\x8aRNNST\r\n"
 _COUNT = struct.Struct("<I")
@@ -202,20 +203,27 @@ class Stack(NamedTuple):
     def decode(
         self,
         out: Pixels | None = None,
+        *,
+        region: Region | None = None,
         threads: int | None = None,
         model: Model | PathLike | None = None,
     ) -> Pixels:
         """Decode into an array of the stack's shape and type, a new one if none is given.
 
-        Errors are those of :func:`rnnic.decode`.
+        With a region, x, y, width and height, only that part of every image is decoded and the array has its
+        size. Errors are those of :func:`rnnic.decode`.
         """
         if self.single:
-            return decode(self.files[0], out=out, threads=threads, model=model)
-        pixels: Pixels = np.empty(self.shape, self.dtype) if out is None else out
+            return decode(self.files[0], out=out, region=region, threads=threads, model=model)
+        if out is None:
+            sides = self.shape[1:3] if region is None else (region[3], region[2])
+            out = np.empty((len(self.files), *sides, *self.shape[3:]), self.dtype)
+        pixels = out
         outer, inner = _shared(threads, len(self.files))
 
         def place(index: int) -> None:
-            decode(self.files[index], out=pixels[index], threads=inner, model=model)
+            file = self.files[index]
+            decode(file, out=pixels[index], region=region, threads=inner, model=model)
 
         map_threads(place, range(len(self.files)), outer)
         return pixels

@@ -28,17 +28,19 @@ from rnnic.integrations.stacks import (
 from rnnic.options import EncodeOptions
 
 try:
-    from zarr.abc.codec import ArrayBytesCodec
+    from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
     from zarr.core.common import parse_named_configuration
 except ImportError as error:
     raise MissingDependencyError("zarr is not installed: pip install 'rnnic[zarr]'") from error
 
 if TYPE_CHECKING:
+    from zarr.abc.store import ByteGetter
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
     from zarr.core.chunk_grids import ChunkGrid
     from zarr.core.common import JSON
     from zarr.core.dtype.wrapper import TBaseDType, TBaseScalar, ZDType
+    from zarr.core.indexing import SelectorTuple
 
 __all__ = ["RnnicCodec"]
 
@@ -46,7 +48,7 @@ _NAME = "rnnic"
 
 
 @dataclass(frozen=True, init=False)
-class RnnicCodec(ArrayBytesCodec):
+class RnnicCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Compresses chunks that are images, or stacks of images.
 
     Parameters
@@ -110,7 +112,11 @@ class RnnicCodec(ArrayBytesCodec):
             If arrays of this type or with so few axes are no images.
         """
         _check_dtype(array_spec.dtype.to_native_dtype())
-        image_axes((1,) * array_spec.ndim, self.layout)
+        least = 3 if self.layout == "HWC" else 2
+        if array_spec.ndim < least:
+            raise UnsupportedImageError(
+                f"an array of {array_spec.ndim} axes; with layout {self.layout!r}, images have {least}"
+            )
         return self
 
     def validate(
@@ -145,17 +151,38 @@ class RnnicCodec(ArrayBytesCodec):
         return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
 
     def _decode_sync(self, chunk_bytes: "Buffer", chunk_spec: "ArraySpec") -> "NDBuffer":
+        return self._decode_part(chunk_bytes, (), chunk_spec)
+
+    def _decode_part(
+        self, chunk_bytes: "Buffer", selection: "SelectorTuple", chunk_spec: "ArraySpec"
+    ) -> "NDBuffer":
+        """Return what a selection picks out of a chunk; decode what it needs of which images alone."""
         stack = parse_stack(chunk_bytes.as_numpy_array().data)
         shape, dtype = chunk_spec.shape, chunk_spec.dtype.to_native_dtype()
-        expected = stack_shape(shape, self.layout)
-        if stack.shape != expected or stack.dtype != dtype.newbyteorder("="):
+        if stack.shape != stack_shape(shape, self.layout) or stack.dtype != dtype.newbyteorder("="):
             raise FormatError(
                 f"a chunk holds {stack.dtype} of shape {stack.shape},"
                 f" the array's chunks are {dtype} of shape {shape}"
             )
-        pixels = stack.decode(threads=self.threads, model=self._checked.model)
-        array = pixels.reshape(shape).astype(dtype, copy=False)
+        before = len(shape) - image_axes(shape, self.layout)
+        box, within = _bounds(selection, shape, before)
+        numbers = np.arange(len(stack.files)).reshape(shape[:before])[tuple(box[:before])]
+        part = stack._replace(files=[stack.files[number] for number in numbers.ravel().tolist()])
+        rows, columns = box[before : before + 2]
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        region = (columns.start, rows.start, width, height)
+        pixels = part.decode(region=region, threads=self.threads, model=self._checked.model)
+        chunk = pixels.reshape(*numbers.shape, height, width, *shape[before + 2 :])
+        array = chunk.astype(dtype, copy=False)[within]
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+
+    async def _decode_partial_single(
+        self, byte_getter: "ByteGetter", selection: "SelectorTuple", chunk_spec: "ArraySpec"
+    ) -> "NDBuffer | None":
+        data = await byte_getter.get(prototype=chunk_spec.prototype)
+        if data is None:
+            return None
+        return await asyncio.to_thread(self._decode_part, data, selection, chunk_spec)
 
     async def _decode_single(self, chunk_data: "Buffer", chunk_spec: "ArraySpec") -> "NDBuffer":
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
@@ -163,6 +190,32 @@ class RnnicCodec(ArrayBytesCodec):
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: "ArraySpec") -> int:
         """Raise NotImplementedError: the size depends on the pixels."""
         raise NotImplementedError
+
+
+def _bounds(
+    selection: "SelectorTuple", shape: tuple[int, ...], before: int
+) -> tuple[list[slice], "SelectorTuple"]:
+    """Return the box of a chunk that holds all that is selected, and the selection within the box.
+
+    Only on the axes before those of an image has the box steps; nothing in it is without pixels.
+    """
+    box = [slice(0, side) for side in shape]
+    if not isinstance(selection, tuple):
+        return box, selection
+    simple = [selector for selector in selection if isinstance(selector, int | slice)]
+    if len(simple) < len(selection):
+        return box, selection  # arrays of indices: the box is the whole chunk
+    within = simple.copy()
+    for axis, (selector, side) in enumerate(zip(simple, shape, strict=False)):
+        picked = range(*selector.indices(side)) if isinstance(selector, slice) else range(0)
+        if isinstance(selector, int):
+            box[axis], within[axis] = slice(selector, selector + 1), 0
+        elif picked and axis < before:
+            box[axis], within[axis] = selector, slice(None)
+        elif picked and picked.step > 0:
+            box[axis] = slice(picked[0], picked[-1] + 1)
+            within[axis] = slice(None, None, picked.step)
+    return box, tuple(within)
 
 
 def _check_dtype(dtype: np.dtype[Any]) -> None:
