@@ -16,7 +16,8 @@ export function digest() {
   return hash.digest("hex").slice(0, 16);
 }
 
-if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+/** The bundle's text. */
+export async function bundle() {
   const { build } = await import("esbuild");
   const result = await build({
     entryPoints: [fileURLToPath(new URL("index.js", FOLDER))],
@@ -28,8 +29,11 @@ if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
     legalComments: "none",
     write: false,
   });
-  const banner = `/* RNNIC decoder; BSD-3-Clause. Made of web/src (${digest()}) by web/build.mjs */\n`;
-  const output = banner + result.outputFiles[0].text;
+  return `/* RNNIC decoder; BSD-3-Clause. Made of web/src (${digest()}) by web/build.mjs */\n${result.outputFiles[0].text}`;
+}
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const output = await bundle();
   writeFileSync(new URL("rnnic.js", import.meta.url), output);
   console.log(`rnnic.js: ${Buffer.byteLength(output)} bytes`);
 }

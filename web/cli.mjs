@@ -5,6 +5,7 @@
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { endianness } from "node:os";
 import { parseArgs } from "node:util";
 import { Model, OptionError, RnnicError, decode } from "./rnnic.js";
 
@@ -23,15 +24,12 @@ function main() {
     reduce: Number(values.reduce ?? 0),
     region: values.region ? values.region.split(",").map(Number) : null,
   });
-  writeFileSync(out, pam(image));
-}
-
-/** An image as a PAM file (Netpbm); of samples of 16 bits the higher byte comes first. */
-function pam({ width, height, channels, bitDepth, data }) {
-  const kind = `${channels < 3 ? "GRAYSCALE" : "RGB"}${channels % 2 ? "" : "_ALPHA"}`;
-  const header = `P7\nWIDTH ${width}\nHEIGHT ${height}\nDEPTH ${channels}\nMAXVAL ${2 ** bitDepth - 1}\nTUPLTYPE ${kind}\nENDHDR\n`;
-  const samples = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return Buffer.concat([Buffer.from(header), bitDepth === 8 ? samples : Buffer.from(samples).swap16()]);
+  const { width, height, channels, bitDepth, data: samples } = image;
+  const type = ["GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"][channels - 1];
+  const header = `P7\nWIDTH ${width}\nHEIGHT ${height}\nDEPTH ${channels}\nMAXVAL ${2 ** bitDepth - 1}\nTUPLTYPE ${type}\nENDHDR\n`;
+  const data = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  if (bitDepth === 16 && endianness() === "LE") data.swap16();
+  writeFileSync(out, Buffer.concat([Buffer.from(header), data]));
 }
 
 try {

@@ -44,8 +44,8 @@ export interface DecodeOptions {
   /** 0 to 5: the image at 1 / 2^reduce of its size, sides rounded up. */
   reduce?: number;
   maxPixels?: number;
-  /** Called for every tile as it is decoded, with its place in the result. */
-  onTile?: ((tile: Place & { done: number; of: number }) => void) | null;
+  /** Called for every tile as it is decoded, with its place in the result and the result so far; not where a file of method raster is reduced. */
+  onTile?: ((tile: Place & { done: number; of: number; image: Image }) => void) | null;
 }
 
 export interface Image {
@@ -53,9 +53,8 @@ export interface Image {
   height: number;
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. */
   channels: number;
-  /** 8 or 16. */
-  bitDepth: number;
-  /** Samples row by row, those of a pixel together; 65535 is the greatest of 16 bits. */
+  bitDepth: 8 | 16;
+  /** Samples row by row, those of a pixel together. */
   data: Uint8Array | Uint16Array;
 }
 
@@ -63,9 +62,10 @@ export interface Info {
   version: number;
   method: "raster" | "pyramid";
   channels: number;
-  /** Whether the last channel is alpha. */
+  /** Channels without alpha. */
+  colours: 1 | 3;
   alpha: boolean;
-  bitDepth: number;
+  bitDepth: 8 | 16;
   width: number;
   height: number;
   tileSize: number;
@@ -88,7 +88,7 @@ export interface Info {
 export function decode(data: Bytes, options: DecodeOptions): Image;
 /** What a file says of itself; all its checksums are verified, no pixel is decoded. */
 export function info(data: Bytes, options?: { maxPixels?: number }): Info;
-/** An image's pixels as RGBA of 8 bits, for `ImageData`. */
-export function toRgba(image: Pick<Image, "data" | "channels" | "bitDepth">): Uint8ClampedArray;
+/** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */
+export function toRgba(image: Pick<Image, "data" | "channels">): Uint8ClampedArray;
 /** CRC-32 as in PNG and zlib, of data after that of which `before` is the CRC. */
 export function crc32(data: Uint8Array, before?: number): number;

@@ -1,230 +1,359 @@
-/** The page: shows a file from coarse to fine, beside another image if wanted; everything stays in the browser. */
+/** The viewer's page: files come in, are decoded by a worker from coarse to fine, and are shown with what they say of themselves. */
 
-const MODEL = new URL("default.rnnm", import.meta.url).href;
-const PLAIN = { FormatError: "This is not a valid RNNIC file", TruncatedError: "The file is cut off", ChecksumError: "The file is damaged",
-  ModelMissingError: "The model that this file needs is not here", LimitError: "The file asks for more than this page allows" };
-const MAX_SCALE = 64;
+import { MAX_REDUCE, RnnicError, toRgba } from "./rnnic.js";
+import { pngOf } from "./png.js";
+import { Stage } from "./stage.js";
+import { RemoteDecoder } from "./worker.js";
 
-const of = (id) => document.getElementById(id);
-const stage = of("stage");
-const canvas = of("canvas");
-const context = canvas.getContext("2d");
-const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-
-let request = 0;
-let name = "image";
-let shown = null; // {bitmap, width, height, reduce}, of the whole image at some size
-let told = null; // what info() says
-let other = null; // the image to compare with
-let view = { scale: 1, x: 0, y: 0, fitted: true }; // device pixels per image pixel, place of the image's corner
-
-// ------------------------------------------------------------------ files
-
-async function show(data, title) {
-  request += 1;
-  name = title.replace(/\.rnnic$/i, "");
-  shown?.bitmap.close();
-  shown = told = other = null;
-  view.fitted = true;
-  of("error").hidden = of("hint").hidden = true;
-  of("split").hidden = of("details").hidden = true;
-  of("save").disabled = true;
-  document.title = `${title} - RNNIC viewer`;
-  worker.postMessage({ id: request, data, model: MODEL }, [data]);
-  draw();
-}
-
-const open = async (file) => show(await file.arrayBuffer(), file.name);
-
-async function compare(file) {
-  try {
-    other = await createImageBitmap(file);
-    of("split").hidden = false;
-    draw();
-  } catch {
-    fail({ name: "", message: `${file.name} is no image that this browser can show.` });
-  }
-}
-
-function fail({ name: kind, message }) {
-  of("error").textContent = kind ? `${PLAIN[kind] ?? "It cannot be shown"} (${kind}): ${message}` : message;
-  of("error").hidden = false;
-}
-
-worker.onmessage = async ({ data: { id, info, image, done, error } }) => {
-  if (id !== request) return;
-  if (info) describe((told = info));
-  if (image) {
-    const bitmap = await createImageBitmap(new ImageData(image.rgba, image.width, image.height));
-    if (id !== request) return bitmap.close();
-    shown?.bitmap.close();
-    shown = { ...image, bitmap };
-    of("state").textContent = image.reduce ? `1/${2 ** image.reduce} of the size ...` : "";
-    of("save").disabled = image.reduce > 0;
-    draw();
-  }
-  if (done) {
-    const speed = (told.width * told.height) / done.ms / 1000;
-    of("state").textContent = `decoded in ${done.ms.toFixed(0)} ms (${speed.toFixed(1)} MP/s)`;
-    document.body.dataset.done = name;
-  }
-  if (error) fail(error);
+const MOST_SHOWN = 2 ** 26; // pixels that a canvas is made of; larger images are shown at a fraction of their size
+const PLAIN = {
+  FormatError: "This is not a valid RNNIC file, or one that needs a newer decoder.",
+  TruncatedError: "The file ends too early: fetch or copy it again.",
+  ChecksumError: "The file is damaged: fetch or copy it again.",
+  ModelMissingError: "The file was made with a model that is not at hand here.",
+  LimitError: "The file asks for more than a limit allows.",
+  OptionError: "The decoder was asked for something that has no meaning.",
+  DOMException: "The browser could not read this picture.",
 };
-worker.onerror = (event) => fail({ name: "", message: `The decoder failed: ${event.message}` });
+const KINDS = ["", "grey", "grey and alpha", "RGB", "RGB and alpha"];
 
-function describe(info) {
-  const bytes = info.tiles.reduce((sum, tile) => sum + tile.length, 0);
-  const kinds = { 1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha" };
-  const metadata = ["exif", "icc", "xmp"].filter((kind) => info.metadata[kind]).map((kind) => `${kind.toUpperCase()} ${info.metadata[kind].length} bytes`);
-  const lengths = info.tiles.map((tile) => tile.length);
-  const rows = {
-    Size: `${info.width} x ${info.height}`,
-    Pixels: `${kinds[info.channels]}, ${info.bitDepth} bits`,
-    Method: info.method,
-    ...Object.fromEntries(Object.entries(info.parameters).map(([key, value]) => [key, String(value)])),
-    Tiles: `${info.columns} x ${info.rows} of ${info.tileSize}`,
-    "Tiles' bytes": lengths.length > 1 ? `${bytes} (${Math.min(...lengths)} to ${Math.max(...lengths)})` : `${bytes}`,
-    "Bits per pixel": ((8 * bytes) / (info.width * info.height)).toFixed(3),
-    Metadata: metadata.join(", ") || "none",
-    ...info.metadata.text,
-    Model: info.modelId,
-  };
-  of("header").replaceChildren(...Object.entries(rows).map(([key, value]) => {
-    const row = document.createElement("tr");
-    const head = document.createElement("th");
-    const cell = document.createElement("td");
-    head.textContent = key;
-    cell.textContent = value;
-    row.append(head, cell);
-    return row;
-  }));
-  of("details").hidden = false;
+const $ = (id) => document.getElementById(id);
+const count = (n, unit) => `${n.toLocaleString("en")} ${unit}${n === 1 ? "" : "s"}`;
+const kilobytes = (bytes) => (bytes < 1000 ? count(bytes, "byte") : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`);
+
+const stage = new Stage($("stage"), (scale) => { $("zoom").textContent = `${Math.round(scale * 100)} %`; });
+const decoder = new RemoteDecoder(["default.rnnm"]);
+let turn = 0; // of the file shown; what comes for an earlier one is dropped
+let shown = null; // {name, size, info, pictures by level, image}
+let other = null; // {name, bitmap}
+
+// ---------------------------------------------------------------- what is said
+
+function complain(error, name) {
+  if (!(error instanceof RnnicError) && !(error instanceof DOMException) && !(error instanceof TypeError)) console.error(error);
+  const kind = error instanceof DOMException ? "DOMException" : error.name;
+  $("problem-kind").textContent = `${name}: ${error.name}`;
+  $("problem-text").textContent = PLAIN[kind] ? `${PLAIN[kind]} (${error.message})` : error.message;
+  $("problem").hidden = false;
+  say(`${name} could not be opened.`);
+  $("progress").value = 0;
 }
 
-// ------------------------------------------------------------------ drawing
-
-function fit() {
-  const scale = Math.min(canvas.width / told.width, canvas.height / told.height, MAX_SCALE);
-  view = { scale, x: (canvas.width - told.width * scale) / 2, y: (canvas.height - told.height * scale) / 2, fitted: true };
+function say(text) {
+  $("status").textContent = text;
 }
 
-function draw() {
-  canvas.width = Math.max(1, Math.round(stage.clientWidth * devicePixelRatio));
-  canvas.height = Math.max(1, Math.round(stage.clientHeight * devicePixelRatio));
-  if (!shown || !told) return;
-  if (view.fitted) fit();
-  const place = [view.x, view.y, told.width * view.scale, told.height * view.scale];
-  context.imageSmoothingEnabled = shown.reduce > 0 || view.scale < 1;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(shown.bitmap, ...place);
-  if (other) {
-    const cut = (canvas.width * of("split").value) / 1000;
-    context.save();
-    context.beginPath();
-    context.rect(cut, 0, canvas.width - cut, canvas.height);
-    context.clip();
-    context.clearRect(...place);
-    context.drawImage(other, ...place);
-    context.restore();
-    context.fillStyle = "#fff8";
-    context.fillRect(cut - 1, 0, 2, canvas.height);
+function fact(list, name, value) {
+  const term = document.createElement("dt");
+  const text = document.createElement("dd");
+  term.textContent = name;
+  text.textContent = value;
+  list.append(term, text);
+}
+
+function describe({ name, size, info }) {
+  const list = $("facts");
+  list.replaceChildren();
+  const pixels = info.width * info.height;
+  const samples = pixels * info.channels * (info.bitDepth / 8);
+  fact(list, "File", `${name}, ${kilobytes(size)}`);
+  fact(list, "Pixels", `${info.width} × ${info.height}, ${KINDS[info.channels]}, ${info.bitDepth} bits`);
+  fact(list, "Coded in", `${((8 * size) / pixels).toFixed(3)} bits a pixel, ${(samples / size).toFixed(1)} to 1`);
+  fact(list, "Method", info.method);
+  for (const [key, value] of Object.entries(info.parameters)) fact(list, key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), +value.toFixed(4));
+  fact(list, "Tiles", `${info.columns} × ${info.rows} of ${info.tileSize} × ${info.tileSize}`);
+  fact(list, "Model", info.modelId);
+  const { exif, icc, xmp, text } = info.metadata;
+  for (const [key, value] of [["EXIF", exif], ["ICC profile", icc], ["XMP", xmp]]) if (value) fact(list, key, kilobytes(value.length));
+  for (const [key, value] of Object.entries(text)) fact(list, key, value);
+}
+
+/** A picture of the tiles: the darker, the more bytes a pixel. */
+function drawLayout({ columns, rows, tiles }) {
+  const figure = $("layout");
+  const canvas = figure.querySelector("canvas");
+  const density = tiles.map((tile) => tile.length / (tile.width * tile.height));
+  const most = Math.max(...density.slice(0, 100000));
+  const side = Math.max(1, Math.floor(300 / Math.max(columns, rows)));
+  figure.hidden = tiles.length < 2 || Math.max(columns, rows) > 2000;
+  if (figure.hidden) return;
+  canvas.width = columns * side;
+  canvas.height = rows * side;
+  const context = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const gap = side > 4 ? 1 : 0;
+  density.forEach((value, i) => {
+    const [x, y] = [(i % columns) * side, Math.floor(i / columns) * side];
+    context.globalAlpha = 1;
+    context.fillStyle = style.getPropertyValue("--line");
+    context.fillRect(x, y, side - gap, side - gap);
+    context.globalAlpha = value / most;
+    context.fillStyle = style.getPropertyValue("--accent");
+    context.fillRect(x, y, side - gap, side - gap);
+  });
+  const sizes = tiles.map((tile) => tile.length);
+  figure.querySelector("figcaption").textContent = `Bytes a pixel by tile: ${kilobytes(Math.min(...sizes))} to ${kilobytes(Math.max(...sizes))} a tile`;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", figure.textContent.trim());
+}
+
+// ---------------------------------------------------------------- decoding
+
+const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
+
+function put(canvas, rgba, width, height, x = 0, y = 0) {
+  canvas.getContext("2d").putImageData(new ImageData(rgba, width, height), x, y);
+}
+
+/** Levels to decode, from coarse to fine; method raster cannot stop early. */
+function levelsOf({ width, height, method }) {
+  let finest = 0;
+  while (finest < MAX_REDUCE && Math.ceil(width / 2 ** finest) * Math.ceil(height / 2 ** finest) > MOST_SHOWN) finest++;
+  if (method === "raster") return [finest];
+  return Array.from({ length: MAX_REDUCE - finest + 1 }, (_, i) => MAX_REDUCE - i);
+}
+
+async function open(name, getData) {
+  const own = ++turn;
+  const isStale = () => own !== turn;
+  $("problem").hidden = true;
+  say(`Opening ${name} …`);
+  $("progress").removeAttribute("value");
+  try {
+    const data = await getData();
+    await decoder.ready;
+    const info = await decoder.info(data);
+    if (isStale()) return;
+    const file = { name, size: data.byteLength, info, pictures: new Map(), image: null };
+    begin(file);
+    const started = performance.now();
+    const levels = levelsOf(info);
+    for (const reduce of levels) await level(file, data, reduce, isStale);
+    if (isStale()) return;
+    const finest = levels.at(-1);
+    const ms = Math.round(performance.now() - started);
+    say(`Decoded in ${ms} ms${finest ? `, shown at 1/${2 ** finest} of its size` : ""}.`);
+    $("save").disabled = finest !== 0;
+    $("progress").value = 1;
+    document.body.dataset.done = name;
+    measure();
+  } catch (error) {
+    if (!isStale()) complain(error, name);
   }
-  if (of("tiles").checked) {
-    context.strokeStyle = "#f40a";
-    context.lineWidth = Math.max(1, devicePixelRatio);
-    for (const { x, y, width, height } of told.tiles) {
-      context.strokeRect(view.x + x * view.scale, view.y + y * view.scale, width * view.scale, height * view.scale);
-    }
-  }
 }
 
-/** Zoom by a factor about a point of the canvas. */
-function zoom(factor, x, y) {
-  if (!told) return;
-  const scale = Math.min(Math.max(view.scale * factor, 1 / 64), MAX_SCALE);
-  const ratio = scale / view.scale;
-  view = { scale, x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio, fitted: false };
-  draw();
+/** Show what is known before a pixel is decoded. */
+function begin(file) {
+  shown = file;
+  other = null;
+  const { info, name } = file;
+  document.title = `${name} – RNNIC viewer`;
+  $("hint").hidden = true;
+  $("stage").setAttribute("aria-label", `${name}, ${info.width} by ${info.height} pixels`);
+  for (const id of ["zoom-in", "zoom-out", "zoom-fit", "zoom-one", "show-tiles", "level"]) $(id).disabled = false;
+  $("compare").disabled = false;
+  $("save").disabled = true;
+  $("level").replaceChildren();
+  delete document.body.dataset.done;
+  stage.picture = null;
+  stage.setSize(info.width, info.height);
+  showTiles();
+  showOther();
+  describe(file);
+  drawLayout(info);
+}
+
+async function level(file, data, reduce, isStale) {
+  if (isStale()) return;
+  const [width, height] = [file.info.width, file.info.height].map((side) => Math.ceil(side / 2 ** reduce));
+  const picture = canvasOf(width, height);
+  const isFinest = reduce === 0;
+  if (isFinest) {
+    const coarse = stage.picture;
+    if (coarse) picture.getContext("2d").drawImage(coarse, 0, 0, width, height);
+    showLevel(file, picture, reduce);
+  }
+  const onPart = isFinest && ((part) => {
+    if (isStale()) return;
+    picture.getContext("2d").clearRect(part.x, part.y, part.width, part.height);
+    put(picture, part.rgba, part.width, part.height, part.x, part.y);
+    $("progress").value = part.done / part.of;
+    stage.draw();
+  });
+  const image = await decoder.decode(data, { reduce }, onPart || null);
+  if (isStale()) return;
+  if (isFinest) file.image = image;
+  else put(picture, toRgba(image), width, height);
+  if (!isFinest) showLevel(file, picture, reduce);
+  stage.draw();
+}
+
+function showLevel(file, picture, reduce) {
+  file.pictures.set(reduce, picture);
+  stage.picture = picture;
+  const option = new Option(reduce ? `1/${2 ** reduce}` : "full", reduce, true, true);
+  $("level").append(option);
 }
 
 async function save() {
-  const whole = new OffscreenCanvas(told.width, told.height);
-  whole.getContext("2d").drawImage(shown.bitmap, 0, 0);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await whole.convertToBlob({ type: "image/png" }));
-  link.download = `${name}.png`;
+  const { image, info, name } = shown;
+  say("Making the PNG …");
+  const blob = await pngOf(image, info.metadata);
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name.replace(/\.rnnic$/i, "")}.png` });
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  say(`Saved ${link.download}, ${kilobytes(blob.size)}.`);
 }
 
-// ------------------------------------------------------------------ what the user does
+// ---------------------------------------------------------------- comparing
 
-of("open").onchange = ({ target }) => target.files[0] && open(target.files[0]);
-of("compare").onchange = ({ target }) => target.files[0] && compare(target.files[0]);
-of("fit").onclick = () => {
-  view.fitted = true;
-  draw();
-};
-of("actual").onclick = () => zoom(1 / view.scale, canvas.width / 2, canvas.height / 2);
-of("tiles").onchange = of("split").oninput = draw;
-of("save").onclick = save;
-new ResizeObserver(draw).observe(stage);
-
-stage.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  stage.classList.add("over");
-});
-stage.addEventListener("dragleave", () => stage.classList.remove("over"));
-stage.addEventListener("drop", (event) => {
-  event.preventDefault();
-  stage.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) (file.type.startsWith("image/") && !/\.rnnic$/i.test(file.name) && told ? compare : open)(file);
-});
-canvas.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  zoom(Math.exp(-event.deltaY / 300), event.offsetX * devicePixelRatio, event.offsetY * devicePixelRatio);
-}, { passive: false });
-stage.addEventListener("keydown", ({ key }) => {
-  const factor = { "+": 1.25, "=": 1.25, "-": 0.8 }[key];
-  if (factor) zoom(factor, canvas.width / 2, canvas.height / 2);
-});
-
-const fingers = new Map();
-canvas.addEventListener("pointerdown", (event) => {
-  canvas.setPointerCapture(event.pointerId);
-  fingers.set(event.pointerId, event);
-});
-canvas.addEventListener("pointermove", (event) => {
-  const before = fingers.get(event.pointerId);
-  if (!before || !told) return;
-  const [first, second] = fingers.values();
-  const spread = () => Math.hypot(first.offsetX - second.offsetX, first.offsetY - second.offsetY);
-  if (fingers.size === 1) {
-    view = { ...view, fitted: false, x: view.x + (event.offsetX - before.offsetX) * devicePixelRatio, y: view.y + (event.offsetY - before.offsetY) * devicePixelRatio };
-    fingers.set(event.pointerId, event);
-    draw();
-  } else if (fingers.size === 2) {
-    const was = spread();
-    const rest = first === before ? second : first;
-    const now = Math.hypot(event.offsetX - rest.offsetX, event.offsetY - rest.offsetY);
-    fingers.set(event.pointerId, event);
-    zoom(now / Math.max(was, 1), ((event.offsetX + rest.offsetX) / 2) * devicePixelRatio, ((event.offsetY + rest.offsetY) / 2) * devicePixelRatio);
+async function compareWith(name, getBlob) {
+  $("problem").hidden = true;
+  try {
+    const bitmap = await createImageBitmap(await getBlob(), { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+    other = { name, bitmap };
+    showOther();
+    measure();
+  } catch (error) {
+    complain(error, name);
   }
-});
-for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => fingers.delete(event.pointerId));
-
-// `rnnic view` lists its files; elsewhere there is no such list.
-const list = await fetch("files.json").then((answer) => (answer.ok ? answer.json() : []), () => []);
-if (list.length) {
-  const samples = of("samples");
-  samples.append(...list.map(({ name: title, url }) => new Option(title, url)));
-  samples.hidden = list.length < 2;
-  const load = async () => {
-    const answer = await fetch(samples.value);
-    if (answer.ok) await show(await answer.arrayBuffer(), samples.selectedOptions[0].text);
-    else fail({ name: "", message: `${samples.selectedOptions[0].text}: ${answer.status} ${answer.statusText}` });
-  };
-  samples.onchange = load;
-  await load();
 }
+
+function showOther() {
+  stage.other = other?.bitmap ?? null;
+  for (const id of ["split", "name-left", "name-right"]) $(id).hidden = !other;
+  $("difference").hidden = true;
+  $("name-left").textContent = shown?.name ?? "";
+  $("name-right").textContent = other?.name ?? "";
+  setSplit(0.5);
+}
+
+/** Say how far the image is from what it is compared with. */
+function measure() {
+  const box = $("difference");
+  if (!other || !shown?.image) return;
+  const { bitmap, name } = other;
+  const { width, height } = shown.image;
+  box.hidden = false;
+  if (bitmap.width !== width || bitmap.height !== height) {
+    box.textContent = `${name} has ${bitmap.width} × ${bitmap.height} pixels: it is stretched over the image.`;
+    return;
+  }
+  const canvas = canvasOf(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  const wanted = context.getImageData(0, 0, width, height).data;
+  const got = toRgba(shown.image);
+  let sum = 0;
+  let most = 0;
+  for (let i = 0; i < got.length; i++) {
+    if ((i & 3) === 3) continue;
+    const difference = Math.abs(got[i] - wanted[i]);
+    sum += difference * difference;
+    if (difference > most) most = difference;
+  }
+  const psnr = 10 * Math.log10((255 * 255 * 3 * width * height) / sum);
+  box.textContent = sum === 0 ? `Equal to ${name}, at 8 bits.` : `PSNR ${psnr.toFixed(2)} dB against ${name}, no sample off by more than ${most} (at 8 bits).`;
+}
+
+function setSplit(share) {
+  stage.split = Math.min(1, Math.max(0, share));
+  $("split").style.left = `${stage.split * 100}%`;
+  $("split").setAttribute("aria-valuenow", Math.round(stage.split * 100));
+  stage.draw();
+}
+
+function showTiles() {
+  stage.tiles = $("show-tiles").checked && shown ? shown.info.tiles : null;
+  stage.draw();
+}
+
+// ---------------------------------------------------------------- controls
+
+const isPicture = (name) => /\.(png|jpe?g|webp|avif|gif|bmp)$/i.test(name);
+
+function take(files) {
+  for (const file of files) {
+    if (!isPicture(file.name)) open(file.name, () => file.arrayBuffer());
+    else if (shown) compareWith(file.name, () => file);
+    else complain(new TypeError("Open a .rnnic file first; a picture is what it is compared with."), file.name);
+  }
+}
+
+async function fetched(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new TypeError(`${url}: ${answer.status} ${answer.statusText}`);
+  return answer;
+}
+
+/** Files that come with the page: a list of {name, url, picture} in files.json. */
+async function fillShelf() {
+  const answer = await fetch("files.json");
+  if (!answer.ok) return; // a page without files of its own
+  const files = await answer.json();
+  const choose = $("files");
+  choose.append(new Option("Choose a file…", "", true, true));
+  choose.options[0].disabled = true;
+  files.forEach(({ name, picture }, i) => choose.append(new Option(picture ? `compare with ${name}` : name, i)));
+  $("shelf").hidden = files.length === 0;
+  const pick = ({ name, url, picture }) => (picture
+    ? shown && compareWith(name, async () => (await fetched(url)).blob())
+    : open(name, async () => (await fetched(url)).arrayBuffer()));
+  choose.addEventListener("change", () => pick(files[choose.value]));
+  const first = files.findIndex(({ picture }) => !picture);
+  if (first < 0) return;
+  choose.value = first;
+  await pick(files[first]);
+}
+
+$("open").addEventListener("click", () => $("open-file").click());
+$("compare").addEventListener("click", () => $("compare-file").click());
+for (const id of ["open-file", "compare-file"]) {
+  $(id).addEventListener("change", () => {
+    if (id === "open-file") for (const file of $(id).files) open(file.name, () => file.arrayBuffer());
+    else for (const file of $(id).files) compareWith(file.name, () => file);
+    $(id).value = "";
+  });
+}
+$("save").addEventListener("click", () => save().catch((error) => complain(error, shown.name)));
+$("problem-close").addEventListener("click", () => { $("problem").hidden = true; });
+$("zoom-in").addEventListener("click", () => stage.zoomTo(stage.scale * 1.5));
+$("zoom-out").addEventListener("click", () => stage.zoomTo(stage.scale / 1.5));
+$("zoom-fit").addEventListener("click", () => stage.fit());
+$("zoom-one").addEventListener("click", () => stage.zoomTo(1));
+$("show-tiles").addEventListener("change", showTiles);
+$("level").addEventListener("change", () => {
+  stage.picture = shown.pictures.get(Number($("level").value));
+  stage.draw();
+});
+
+const split = $("split");
+split.addEventListener("pointerdown", (event) => split.setPointerCapture(event.pointerId));
+split.addEventListener("pointermove", (event) => {
+  if (!split.hasPointerCapture(event.pointerId)) return;
+  const box = $("view").getBoundingClientRect();
+  setSplit((event.clientX - box.left) / box.width);
+});
+split.addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  setSplit(stage.split + by);
+});
+
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  $("view").classList.add("over");
+});
+addEventListener("dragleave", () => $("view").classList.remove("over"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("view").classList.remove("over");
+  take(event.dataTransfer.files);
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  stage.recolour();
+  if (shown) drawLayout(shown.info);
+});
+decoder.ready.catch((error) => complain(error, "default.rnnm"));
+fillShelf().catch((error) => complain(error, "files.json"));

@@ -12,17 +12,25 @@ from urllib.parse import quote, unquote, urlsplit
 
 from rnnic.errors import MissingDependencyError
 
-__all__ = ["ViewerServer", "page_folder"]
+__all__ = ["ViewerServer", "is_picture", "page_folder"]
 
 HOST = "127.0.0.1"
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp"}
 _PAGE = {
     "index.html": "text/html; charset=utf-8",
     "viewer.css": "text/css; charset=utf-8",
     "viewer.js": "text/javascript; charset=utf-8",
+    "stage.js": "text/javascript; charset=utf-8",
+    "png.js": "text/javascript; charset=utf-8",
     "worker.js": "text/javascript; charset=utf-8",
     "rnnic.js": "text/javascript; charset=utf-8",
 }
 _POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is one that browsers show themselves, which the page compares with."""
+    return Path(path).suffix.lower() in _PICTURES
 
 
 def page_folder() -> Path:
@@ -70,7 +78,7 @@ class ViewerServer(ThreadingHTTPServer):
         for number, file in enumerate(map(Path, files)):
             url = f"/files/{number}/{file.name}"
             self.served[url] = (file, "application/octet-stream")
-            listed.append({"name": file.name, "url": quote(url)})
+            listed.append({"name": file.name, "url": quote(url), "picture": is_picture(file)})
         self.listing = json.dumps(listed).encode()
         super().__init__((HOST, port), _Handler)
 
@@ -88,8 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with one of the files served."""
         path = unquote(urlsplit(self.path).path)
         # Another page that names this host by its own domain gets nothing.
-        host = self.headers.get("Host", "").rpartition(":")[0]
-        if host not in (HOST, "localhost"):
+        port = self.server.server_address[1]
+        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif path == "/files.json":
             self._send(self.server.listing, "application/json")

@@ -4,8 +4,6 @@ export const { imul } = Math;
 export const clip = (v, lo, hi) => (v < lo ? lo : v > hi ? hi : v);
 export const latin = (bytes) => String.fromCharCode(...bytes);
 export const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-/** An array of samples. */
-export const samplesOf = (bitDepth, n) => (bitDepth === 8 ? new Uint8Array(n) : new Uint16Array(n));
 export const viewOf = (data) => new DataView(data.buffer, data.byteOffset, data.length);
 export const bytesOf = (data) => {
   if (data instanceof Uint8Array) return data;

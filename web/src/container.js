@@ -13,9 +13,9 @@ export function* chunksOf(data, signature, what) {
   need(data.length >= 8, `the ${what} ends in its signature`, TruncatedError);
   const view = viewOf(data);
   for (let at = 8, type = ""; type !== "DONE";) {
-    need(at + 8 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
+    need(at + 12 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
     type = latin(data.subarray(at, at + 4));
-    need(/^[A-Za-z0-9]{4}$/.test(type), `there is no chunk type at byte ${at}`);
+    need(/^[A-Za-z][A-Za-z0-9]{3}$/.test(type), `there is no chunk type at byte ${at}`);
     const start = at + 8;
     const end = start + view.getUint32(at + 4, true);
     need(end + 4 <= data.length, `the ${what} ends in its chunk ${type}`, TruncatedError);
@@ -50,7 +50,7 @@ function parseHead(payload, maxPixels) {
   const rows = Math.ceil(height / tileSize);
   need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
   return {
-    version, method: METHODS[code], channels, alpha: channels % 2 === 0, bitDepth, width, height, tileSize, columns, rows,
+    version, method: METHODS[code], channels, colours: channels < 3 ? 1 : 3, alpha: channels % 2 === 0, bitDepth, width, height, tileSize, columns, rows,
     modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
   };
 }
@@ -81,7 +81,7 @@ export function parseContainer(data, maxPixels) {
     if (header === null) {
       need(type === "HEAD", `the first chunk is ${type} instead of HEAD`);
       header = parseHead(payload, maxPixels);
-    } else if (lengths === null && /^[a-z0-9]/.test(type)) addMetadata(metadata, type, payload);
+    } else if (lengths === null && /^[a-z]/.test(type)) addMetadata(metadata, type, payload);
     else if (lengths === null) {
       need(type === "TIDX", `chunk ${type} stands where TIDX is due`);
       need(payload.length === 4 * header.columns * header.rows, "chunk TIDX has a wrong length");
@@ -102,24 +102,28 @@ export function parseContainer(data, maxPixels) {
   return { header, metadata, tiles };
 }
 
-/** The number of channels that a method codes: all but alpha. */
-export const colours = ({ channels, alpha }) => channels - (alpha ? 1 : 0);
-
-/** The first part of a payload, and what follows it (2.3). */
-export function splitPart(payload) {
-  let length = 0;
-  for (let i = 0; i < Math.min(5, payload.length); i++) {
-    length += (payload[i] & 127) * 2 ** (7 * i);
-    if (payload[i] < 128) {
-      if (i + 1 + length > payload.length) break;
-      return [payload.subarray(i + 1, i + 1 + length), payload.subarray(i + 1 + length)];
-    }
-  }
-  throw new TruncatedError("a tile ends within what comes before its codes");
-}
-
 function tileBox({ width, height, tileSize, columns }, index) {
   const x = (index % columns) * tileSize;
   const y = Math.floor(index / columns) * tileSize;
   return { x, y, width: Math.min(tileSize, width - x), height: Math.min(tileSize, height - y) };
+}
+
+/** A number of seven bits a byte, at most five bytes; `from.at` is moved behind it. */
+export function varint(payload, from) {
+  let value = 0;
+  for (let i = 0; i < 5; i++) {
+    need(from.at < payload.length, "a tile ends in its lengths", TruncatedError);
+    const byte = payload[from.at++];
+    value += (byte & 127) * 2 ** (7 * i);
+    if (byte < 128) return value;
+  }
+  throw new TruncatedError("a length in a tile has more than five bytes");
+}
+
+/** What comes before a tile's codes after its length, and what follows it (2.3). */
+export function partOf(payload) {
+  const from = { at: 0 };
+  const end = varint(payload, from) + from.at;
+  need(end <= payload.length, "a tile ends within what comes before its codes", TruncatedError);
+  return [payload.subarray(from.at, end), payload.subarray(end)];
 }

@@ -4,10 +4,10 @@
  * All arithmetic is on 32-bit integers, as the format demands.
  */
 
-import { bytesOf, samplesOf } from "./bytes.js";
-import { MAX_SIDE, colours, parseContainer, splitPart } from "./container.js";
+import { bytesOf } from "./bytes.js";
+import { MAX_SIDE, parseContainer, partOf } from "./container.js";
 import { OptionError, RnnicError, TruncatedError, need } from "./errors.js";
-import { halved, plainPixels } from "./lossless.js";
+import { alphaOf, halved, samplesOf } from "./lossless.js";
 import { sectionOf } from "./model.js";
 import { pyramidDecoder, pyramidParameters } from "./pyramid.js";
 import { rasterDecoder, rasterParameters } from "./raster.js";
@@ -42,9 +42,28 @@ function reducedPlace({ width, height }, region, reduce) {
   return { ...view, width: down(x + w) - view.x, height: down(y + h) - view.y };
 }
 
+/** Returns a function that decodes a tile's payload to all its samples at 1 / 2^reduce of its size. */
+function tileDecoder(header, part, reduce) {
+  const decodeColours = header.method === "pyramid" ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
+  if (!header.alpha) return decodeColours;
+  const { channels, colours, bitDepth } = header;
+  return (payload, width, height) => {
+    const [own, rest] = partOf(payload);
+    const pixels = decodeColours(rest, width, height);
+    const alpha = halved(alphaOf(own, width, height, bitDepth), width, height, 1, reduce);
+    const out = samplesOf(bitDepth, alpha.length * channels);
+    for (let i = 0, from = 0, to = 0; i < alpha.length; i++) {
+      for (let k = 0; k < colours; k++) out[to++] = pixels[from++];
+      out[to++] = alpha[i];
+    }
+    return out;
+  };
+}
+
 /**
  * Decode an image, or a region of it, at 1 / 2^reduce of its size.
- * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, data, done, of}` for every part as it is made.
+ * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, done, of, image}` for every part
+ * as it is made, `image` being the result so far; not where a file of method raster is reduced.
  */
 export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
   const bytes = bytesOf(data);
@@ -56,13 +75,11 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const part = sectionOf([model ?? []].flat(), header);
   const isPyramid = header.method === "pyramid";
   const early = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
-  const decodeTile = isPyramid ? pyramidDecoder(header, part, reduce) : rasterDecoder(header, part);
-  const payloads = tiles.map(({ offset, length }) => {
-    const payload = bytes.subarray(offset, offset + length);
-    return header.alpha ? splitPart(payload) : [null, payload];
-  });
+  const decodeTile = tileDecoder(header, part, early);
   tiles.forEach((tile, i) => {
-    need(payloads[i][1].length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
+    const payload = bytes.subarray(tile.offset, tile.offset + tile.length);
+    const { length } = header.alpha ? partOf(payload)[1] : payload;
+    need(length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
   });
   const { channels, bitDepth } = header;
   const wanted = reducedPlace(header, region, reduce);
@@ -76,6 +93,7 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
   const [firstRow, firstColumn] = [Math.floor(view.y / size), Math.floor(view.x / size)];
   const [rows, columns] = [Math.ceil((view.y + view.height) / size), Math.ceil((view.x + view.width) / size)];
   const of = (rows - firstRow) * (columns - firstColumn);
+  const image = { width: wanted.width, height: wanted.height, channels, bitDepth, data: out };
   let done = 0;
   for (let row = firstRow; row < rows; row++) {
     for (let column = firstColumn; column < columns; column++) {
@@ -83,9 +101,7 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
       const tile = tiles[index];
       let pixels;
       try {
-        const [alpha, payload] = payloads[index];
-        pixels = decodeTile(payload, tile.width, tile.height);
-        if (alpha) pixels = withAlpha(pixels, alphaOf(alpha, tile, bitDepth, early), colours(header));
+        pixels = decodeTile(bytes.subarray(tile.offset, tile.offset + tile.length), tile.width, tile.height);
       } catch (error) {
         if (error instanceof RnnicError) error.message = `tile ${index}: ${error.message}`;
         throw error;
@@ -99,41 +115,25 @@ export function decode(data, { model, region = null, reduce = 0, maxPixels = DEF
         out.set(pixels.subarray(from, from + (x1 - x0) * channels), ((y - view.y) * view.width + x0 - view.x) * channels);
       }
       done++;
-      if (onTile && early === reduce) onTile({ x: x0 - view.x, y: y0 - view.y, width: x1 - x0, height: y1 - y0, done, of });
+      if (onTile && early === reduce) onTile({ x: x0 - view.x, y: y0 - view.y, width: x1 - x0, height: y1 - y0, done, of, image });
     }
   }
-  const pixels = early < reduce ? halved(out, view.width, view.height, channels, reduce) : out;
-  return { width: wanted.width, height: wanted.height, channels, bitDepth, data: pixels };
+  return early < reduce ? { ...image, data: halved(out, view.width, view.height, channels, reduce) } : image;
 }
 
-/** A tile's alpha (2.3), at 1 / 2^reduce of its size. */
-function alphaOf(part, { width, height }, bitDepth, reduce) {
-  if (part.length !== bitDepth >> 3) return halved(plainPixels(part, width, height, 1, bitDepth), width, height, 1, reduce);
-  const value = bitDepth === 8 ? part[0] : (part[0] << 8) | part[1];
-  return samplesOf(bitDepth, Math.ceil(width / 2 ** reduce) * Math.ceil(height / 2 ** reduce)).fill(value);
-}
-
-function withAlpha(pixels, alpha, c) {
-  const out = new pixels.constructor(alpha.length * (c + 1));
-  for (let i = 0; i < alpha.length; i++) {
-    for (let k = 0; k < c; k++) out[i * (c + 1) + k] = pixels[i * c + k];
-    out[i * (c + 1) + c] = alpha[i];
-  }
-  return out;
-}
-
-/** An image's pixels as RGBA of 8 bits, for `ImageData`. */
-export function toRgba({ data, channels, bitDepth = 8 }) {
+/** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */
+export function toRgba({ data, channels }) {
   const n = data.length / channels;
+  const deep = data.BYTES_PER_ELEMENT === 2;
+  const last = channels - 1;
+  const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
+  const byte = deep ? (v) => Math.floor((v + 128) / 257) : (v) => v;
   const out = new Uint8ClampedArray(4 * n);
-  const byte = bitDepth === 8 ? (v) => v : (v) => (v + 128 - (v >> 8)) >> 8; // v / 257, rounded
-  const colour = channels > 2;
-  for (let i = 0; i < n; i++) {
-    const p = i * channels;
-    out[4 * i] = byte(data[p]);
-    out[4 * i + 1] = byte(data[colour ? p + 1 : p]);
-    out[4 * i + 2] = byte(data[colour ? p + 2 : p]);
-    out[4 * i + 3] = channels % 2 ? 255 : byte(data[p + channels - 1]);
+  for (let p = 0, to = 0; to < out.length; p += channels, to += 4) {
+    out[to] = byte(data[p]);
+    out[to + 1] = byte(data[p + green]);
+    out[to + 2] = byte(data[p + blue]);
+    out[to + 3] = channels & 1 ? 255 : byte(data[p + last]);
   }
   return out;
 }

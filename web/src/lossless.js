@@ -1,29 +1,41 @@
 /** Pixels without loss (SPEC.md 6), and means of blocks. */
 
-import { samplesOf } from "./bytes.js";
 import { TruncatedError, need } from "./errors.js";
 import { inflate } from "./inflate.js";
 
-export function plainPixels(data, width, height, channels, bitDepth = 8) {
-  const bytes = bitDepth >> 3;
-  const pixel = channels * bytes;
-  const at = { value: 0 };
+/** An array of samples of 8 or 16 bits. */
+export const samplesOf = (bitDepth, length) => (bitDepth === 8 ? new Uint8Array(length) : new Uint16Array(length));
+
+/** Samples of 16 bits of bytes, the higher one first; of 8 bits, the bytes. */
+function joined(bytes, bitDepth) {
+  if (bitDepth === 8) return bytes;
+  return Uint16Array.from({ length: bytes.length >> 1 }, (_, i) => (bytes[2 * i] << 8) | bytes[2 * i + 1]);
+}
+
+/** A tile's alpha (2.3). */
+export function alphaOf(data, width, height, bitDepth) {
+  if (8 * data.length === bitDepth) return samplesOf(bitDepth, width * height).fill(joined(data, bitDepth)[0]);
+  return plainPixels(data, width, height, 1, bitDepth);
+}
+
+export function plainPixels(data, width, height, channels, bitDepth) {
+  let at = 0;
   const take = (n) => {
-    need(at.value + n <= data.length, "a tile without loss ends early", TruncatedError);
-    at.value += n;
-    return data.subarray(at.value - n, at.value);
+    need(at + n <= data.length, "a tile without loss ends early", TruncatedError);
+    at += n;
+    return data.subarray(at - n, at);
   };
+  const pixelBytes = (channels * bitDepth) >> 3;
   const [way] = take(1);
   need(way === 0 || way === 2 || (way === 1 && channels >= 3), `a tile without loss is coded in an unknown way, ${way}`);
   const count = way === 2 ? take(1)[0] + 1 : 0;
-  const colours = take(count * pixel);
+  const colours = joined(take(count * pixelBytes), bitDepth);
   const indexBits = count <= 2 ? 1 : count <= 4 ? 2 : count <= 16 ? 4 : 8;
-  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * pixel;
-  const distance = way === 2 ? 1 : pixel;
-  const rows = inflate(data.subarray(at.value), height * (size + 1));
+  const size = way === 2 ? (width * indexBits + 7) >> 3 : width * pixelBytes;
+  const distance = way === 2 ? 1 : pixelBytes;
+  const rows = inflate(data.subarray(at), height * (size + 1));
   let from = 0;
   const out = samplesOf(bitDepth, width * height * channels);
-  const sample = (from, at) => (bytes === 1 ? from[at] : (from[at] << 8) | from[at + 1]);
   let above = new Uint8Array(distance + size);
   let row = new Uint8Array(distance + size);
   for (let y = 0; y < height; y++) {
@@ -49,9 +61,11 @@ export function plainPixels(data, width, height, channels, bitDepth = 8) {
         const bit = x * indexBits;
         const index = (row[1 + (bit >> 3)] >> (8 - indexBits - (bit & 7))) & ((1 << indexBits) - 1);
         need(index < count, "a tile without loss uses a colour that it does not have");
-        for (let k = 0; k < channels; k++) out[to + k] = sample(colours, index * pixel + k * bytes);
+        for (let k = 0; k < channels; k++) out[to + k] = colours[index * channels + k];
       } else {
-        for (let k = 0; k < channels; k++) out[to + k] = sample(row, (x + 1) * pixel + k * bytes);
+        for (let k = 0; k < channels; k++) {
+          out[to + k] = bitDepth === 8 ? row[(x + 1) * channels + k] : (row[2 * ((x + 1) * channels + k)] << 8) | row[2 * ((x + 1) * channels + k) + 1];
+        }
         if (way === 1) {
           out[to] += out[to + 1];
           out[to + 2] += out[to + 1];

@@ -2,7 +2,7 @@
 
 import { bytesOf, hex } from "./bytes.js";
 import { sha256 } from "./checksums.js";
-import { MODEL_SIGNATURE, chunksOf, colours } from "./container.js";
+import { MODEL_SIGNATURE, chunksOf } from "./container.js";
 import { LimitError, ModelMissingError } from "./errors.js";
 import { parsePyramid } from "./pyramid-model.js";
 import { parseRaster } from "./raster.js";
@@ -39,7 +39,7 @@ export function sectionOf(models, header) {
     const section = model.sections.get(header.modelId);
     if (section && section.type === type) {
       section.parsed ??= type === "RAST" ? parseRaster(section.payload) : parsePyramid(section.payload);
-      return section.parsed[colours(header) === 1 ? 0 : 1];
+      return section.parsed[header.colours === 1 ? 0 : 1];
     }
   }
   throw new ModelMissingError(`the file needs the ${header.method} model ${header.modelId}, which is not at hand`);

@@ -58,6 +58,7 @@ export class Planes {
     this.sums = Array.from({ length: channels }, rows);
     this.v = [rows(), rows(), rows()];
     this.activity = [rows(), rows()]; // luma, chroma
+    this.zeros = rows();
     this.magnitudes = [[rows(), rows()], [rows(), rows()]]; // of the row above and the one two above
   }
 }

@@ -1,20 +1,19 @@
 /** Tiles of method pyramid (SPEC.md 5.3 to 5.6). */
 
 import { Bits } from "./bits.js";
-import { clip, imul, samplesOf, viewOf } from "./bytes.js";
-import { colours } from "./container.js";
+import { clip, imul, viewOf } from "./bytes.js";
+import { varint } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
 import { addEnergies, chromaAlongX, chromaAlongY, lumaAlongX, lumaAlongY, makeChildren, makeEnergies } from "./kernels.js";
 import { Lanes } from "./lanes.js";
-import { halved, plainPixels } from "./lossless.js";
+import { halved, plainPixels, samplesOf } from "./lossless.js";
 import { Planes, geometry } from "./planes.js";
 import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
-export function pyramidParameters(header) {
-  const { parameterBytes: bytes, tileSize, bitDepth } = header;
+export function pyramidParameters({ parameterBytes: bytes, tileSize, colours, bitDepth }) {
   need(tileSize % 32 === 0, `tile size ${tileSize}: it must be a multiple of 32`);
   need(bytes.length === 8, "method pyramid has 8 parameter bytes");
   const step = viewOf(bytes).getUint32(0, true);
@@ -23,14 +22,13 @@ export function pyramidParameters(header) {
   need(step >= least && step <= 131072, `step ${step}: it must be ${least} ... 131072`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
-  need(bytes[6] === colours(header) && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
+  need(bytes[6] === colours && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
   return { step: step / 1024, states, lanes };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
 export function pyramidDecoder(header, part, reduce) {
-  const { tileSize, parameters: { states, lanes } } = header;
-  const channels = colours(header);
+  const { colours, tileSize, parameters: { states, lanes } } = header;
   const step = header.parameters.step * 1024;
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
@@ -40,7 +38,7 @@ export function pyramidDecoder(header, part, reduce) {
   const shared = { header, part, band, step, lanes, tables: quantiser.bands[band], next: Uint8Array.from(NEXT[states]), reduce };
   let planes = null;
   return (payload, width, height) => {
-    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), channels);
+    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours);
     return new Tile(shared, planes, payload, width, height).decode();
   };
 }
@@ -48,33 +46,22 @@ export function pyramidDecoder(header, part, reduce) {
 class Tile {
   constructor(shared, planes, payload, width, height) {
     Object.assign(this, shared, { planes, payload, width, height });
-    this.channels = colours(this.header);
+    this.channels = this.header.colours;
+    this.bitDepth = this.header.bitDepth;
   }
 
   decode() {
-    const { payload, lanes, channels, reduce, width, height } = this;
+    const { payload, lanes, channels, bitDepth, reduce, width, height } = this;
     this.coded = payload[0] | (payload[1] << 8);
-    if (this.coded === 32768) {
-      const pixels = plainPixels(payload.subarray(2), width, height, channels, this.header.bitDepth);
-      return halved(pixels, width, height, channels, reduce);
-    }
-    let at = 2;
-    const varint = () => {
-      let value = 0;
-      for (let i = 0; i < 5; i++) {
-        need(at < payload.length, "a tile ends in its lengths", TruncatedError);
-        const byte = payload[at++];
-        value += (byte & 127) * 2 ** (7 * i);
-        if (byte < 128) return value;
-      }
-      throw new TruncatedError("a length in a tile has more than five bytes");
-    };
-    const baseLength = varint();
+    if (this.coded === 32768) return halved(plainPixels(payload.subarray(2), width, height, channels, bitDepth), width, height, channels, reduce);
+    const from = { at: 2 };
+    const baseLength = varint(payload, from);
     const lengths = Array.from({ length: this.coded ? lanes : 0 }, () => {
-      const length = varint();
+      const length = varint(payload, from);
       need(length >= 2, "a lane of a tile is too short");
       return length;
     });
+    const { at } = from;
     need(at + baseLength + 2 * lengths.reduce((a, b) => a + b, 0) === payload.length, "the lengths in a tile do not add up", TruncatedError);
     const { levels, w, h } = geometry(width, height);
     for (let level = 0; level < 16; level++) {
@@ -185,7 +172,7 @@ class Tile {
         if (isCoded) {
           planes.energies.forEach(([parent], g) => {
             const [above, above2] = planes.magnitudes[g];
-            addEnergies(parent.values, p, columns, sample.stride, scaled[g], above, above2, planes.magnitudes[1 - g][0], row, planes.activity[g]);
+            addEnergies(parent.values, p, columns, sample.stride, scaled[g], above, above2, channels === 1 ? planes.zeros : planes.magnitudes[1 - g][0], row, planes.activity[g]);
           });
         }
       }
@@ -223,10 +210,24 @@ class Tile {
   // -------------------------------------------------------------- pixels (5.6)
 
   pixels() {
-    const { planes: { samples }, channels, colour } = this;
+    const { planes: { samples }, channels, colour, bitDepth } = this;
     const [{ values: c0, w, h, stride, start }] = samples[0];
-    const out = samplesOf(this.header.bitDepth, w * h * channels);
-    if (this.header.bitDepth === 16) return this.deepPixels(out);
+    const out = samplesOf(bitDepth, w * h * channels);
+    if (bitDepth === 16) {
+      const planes = samples.map(([plane]) => plane.values);
+      for (let y = 0, at = 0; y < h; y++) {
+        for (let p = start + y * stride, end = p + w; p < end; p++) {
+          if (channels === 1) out[at++] = clip((imul(c0[p] + 8192, 257) + 32) >> 6, 0, 65535);
+          else {
+            for (let k = 0; k < 3; k++) {
+              const s = imul(colour[k], c0[p]) + imul(colour[k + 3], planes[1][p]) + imul(colour[k + 6], planes[2][p]) + (1 << 27);
+              out[at++] = clip((imul(s >> 8, 257) + 2048) >> 12, 0, 65535);
+            }
+          }
+        }
+      }
+      return out;
+    }
     if (channels === 1) {
       for (let y = 0, at = 0; y < h; y++) {
         for (let p = start + y * stride, end = p + w; p < end; p++) {
@@ -251,26 +252,6 @@ class Tile {
         out[at] = r < 0 ? 0 : r > 255 ? 255 : r;
         out[at + 1] = g < 0 ? 0 : g > 255 ? 255 : g;
         out[at + 2] = b < 0 ? 0 : b > 255 ? 255 : b;
-      }
-    }
-    return out;
-  }
-
-  /** Pixels of 16 bits. */
-  deepPixels(out) {
-    const { planes: { samples }, channels, colour } = this;
-    const { w, h, stride, start } = samples[0][0];
-    for (let k = 0; k < channels; k++) {
-      for (let y = 0, at = k; y < h; y++) {
-        for (let p = start + y * stride, end = p + w; p < end; p++, at += channels) {
-          let v = 1 << 27;
-          if (channels === 1) v = (imul(samples[0][0].values[p] + 8192, 257) + 32) >> 6;
-          else {
-            for (let c = 0; c < 3; c++) v += imul(colour[3 * c + k], samples[c][0].values[p]);
-            v = (imul(v >> 8, 257) + 2048) >> 12;
-          }
-          out[at] = clip(v, 0, 65535);
-        }
       }
     }
     return out;

@@ -1,7 +1,7 @@
 /** Method raster (SPEC.md 4). */
 
 import { clip, imul, viewOf } from "./bytes.js";
-import { colours, splitPart } from "./container.js";
+import { partOf } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
 import { plainPixels } from "./lossless.js";
 
@@ -98,31 +98,30 @@ export function rasterParameters({ parameterBytes: bytes, bitDepth }) {
   need(bytes.length === (bitDepth === 8 ? 4 : 6), "method raster has 4 parameter bytes, 6 at 16 bits");
   const scale = bytes[2] | (bytes[3] << 8);
   need(scale >= 256 && scale <= 32768, `scale ${scale}: it must be 256 ... 32768`);
-  const found = { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
-  if (bitDepth === 8) return found;
+  const parameters = { errorThreshold: (bytes[0] | (bytes[1] << 8)) / 64, scale: scale / 256 };
+  if (bitDepth === 8) return parameters;
   const lowStep = bytes[4] | (bytes[5] << 8);
-  need(lowStep <= 256, `step of low bytes ${lowStep}: it must be 0 ... 256`);
-  return { ...found, lowStep };
+  need(lowStep <= 256, `step ${lowStep} of low bytes: it must be 0 ... 256`);
+  return { ...parameters, lowStep };
 }
 
 /** Returns a function that decodes a tile's payload to its pixels. */
 export function rasterDecoder(header, part) {
-  const decode = byteDecoder(header, part);
-  if (header.bitDepth === 8) return decode;
-  const c = colours(header);
-  const q = header.parameters.lowStep;
+  const decodeHigh = highDecoder(header, part);
+  if (header.bitDepth === 8) return decodeHigh;
+  const { colours, parameters: { lowStep } } = header;
   return (payload, width, height) => {
-    const [first, rest] = q ? splitPart(payload) : [null, payload];
-    const low = q ? plainPixels(first, width, height, c) : null;
-    if (q) need(low.every((i) => i <= Math.floor(255 / q)), "a low byte of a tile is beyond 255");
-    return Uint16Array.from(decode(rest, width, height), (high, at) => (q ? 256 * high + Math.min(low[at] * q + (q >> 1), 255) : 257 * high));
+    if (lowStep === 0) return Uint16Array.from(decodeHigh(payload, width, height), (v) => 257 * v);
+    const [own, rest] = partOf(payload);
+    const low = plainPixels(own, width, height, colours, 8);
+    const most = Math.floor(255 / lowStep);
+    need(low.every((v) => v <= most), "a low byte is beyond 255");
+    return Uint16Array.from(decodeHigh(rest, width, height), (v, i) => 256 * v + Math.min(low[i] * lowStep + (lowStep >> 1), 255));
   };
 }
 
-/** Returns a function that decodes to samples of 8 bits. */
-function byteDecoder(header, part) {
-  const { parameters } = header;
-  const c = colours(header);
+/** The samples of 8 bits, or the higher bytes of those of 16. */
+function highDecoder({ colours: c, parameters }, part) {
   const scale = parameters.scale * 256;
   const { weights, k4, k2, k1, classOf, magnitudes } = part;
   const palette = part.values.map((v) => clip((imul(v, scale) + 2048) >> 12, -255, 255));

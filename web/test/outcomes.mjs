@@ -1,18 +1,16 @@
 /**
- * Prints what decoding each file of a list (one path a line on standard input) comes to: the CRC-32 of its samples, or the error's class.
- * Options are those of decode, as JSON in the first argument.
+ * Prints what decoding comes to, the CRC-32 of the samples or the error's class, for every line of standard input: a path and options
+ * of decode, as JSON `["path", {"reduce": 1}]`. With RNNIC_MESSAGES set, errors come with their messages.
  */
 
 import { readFileSync } from "node:fs";
-import { Model, RnnicError, crc32, decode } from "../rnnic.js";
+import { RnnicError } from "../rnnic.js";
+import { checksum } from "./checksum.mjs";
 
-const model = new Model(readFileSync(new URL("../../src/rnnic/models/default.rnnm", import.meta.url)));
-const options = JSON.parse(process.argv[2] ?? "{}");
-for (const path of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
+for (const line of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
+  const [path, options] = JSON.parse(line);
   try {
-    const { data } = decode(readFileSync(path), { model, ...options });
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength); // of 16 bits the lower byte comes first
-    console.log(crc32(bytes).toString(16).padStart(8, "0"));
+    console.log(checksum(readFileSync(path), options));
   } catch (error) {
     if (!(error instanceof RnnicError)) throw error;
     console.log(process.env.RNNIC_MESSAGES ? `${error.name}: ${error.message}` : error.name);
