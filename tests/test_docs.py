@@ -1,0 +1,146 @@
+"""The pages hold: their examples run, the site builds, and the API page leaves nothing out."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import rnnic
+from rnnic.cli import command_line
+
+HERE = Path(__file__).parent.parent
+PAGES = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]
+RUN = {"compress", "decompress", "info", "batch", "demo"}
+"""Commands that take little time; of the others it is checked that their options exist."""
+
+
+class Block(NamedTuple):
+    """An example on a page."""
+
+    language: str
+    line: int
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the examples of a page that are meant to be run."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(found[1], text.count("\n", 0, found.start(2)), found[2])
+        for found in re.finditer(
+            r"^```(python|console|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+        )
+    ]
+
+
+def commands(code: str) -> Iterator[list[str]]:
+    """Yield the arguments of every call of rnnic in a block of shell."""
+    for line in code.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["rnnic"]:
+            yield words[1:]
+
+
+def check_options(arguments: list[str]) -> None:
+    """Check that the commands and options there are known; nothing is run."""
+    command: click.Command = command_line
+    with click.Context(command_line) as context:
+        while isinstance(command, click.Group):
+            _, found, arguments = command.resolve_command(context, arguments)
+            assert found is not None
+            command = found
+        command.make_context(command.name, list(arguments), parent=context)
+
+
+def run_python(page: Path, block: Block, names: dict[str, Any]) -> None:
+    """Run an example; skip the page if it needs a library that is not installed."""
+    code = compile("\n" * block.line + block.code, str(page), "exec")
+    try:
+        exec(code, names)
+    except rnnic.MissingDependencyError as error:
+        pytest.skip(str(error))
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("rnnic"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+def test_examples_run(
+    page: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Image.open(photo) as image:
+        image.crop((400, 60, 656, 316)).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in blocks(page):
+        if block.language == "python":
+            run_python(page, block, names)
+            continue
+        for arguments in commands(block.code):
+            if arguments[0] in RUN:
+                result = CliRunner().invoke(command_line, arguments)
+                assert result.exit_code == 0, f"rnnic {shlex.join(arguments)}: {result.output}"
+            else:
+                check_options(arguments)
+
+
+def test_unknown_options_are_found() -> None:
+    check_options(["bench", "curve", "photos", "-o", "x.json"])
+    with pytest.raises(click.UsageError):
+        check_options(["bench", "curve", "photos", "--no-such-option"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_api_page_is_complete() -> None:
+    text = (HERE / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in rnnic.__all__:
+        assert re.search(rf"^\.\. auto\w+:: rnnic\.{name}$", text, re.MULTILINE), name
+
+
+def test_pictures_are_there_and_small() -> None:
+    for name in ("targets", "reduced", "damaged"):
+        assert (HERE / "docs" / "images" / f"{name}.png").stat().st_size < 120_000
+
+
+@pytest.mark.slow
+def test_site_builds_without_warnings(tmp_path: Path) -> None:
+    pytest.importorskip("furo")
+    pytest.importorskip("sphinx_click")
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "-E",
+        "-q",
+        "-b",
+        "html",
+        "-d",
+        str(tmp_path / "trees"),
+    ]
+    built = subprocess.run(
+        [*command, str(HERE / "docs"), str(tmp_path / "site")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "site" / "index.html").exists()
