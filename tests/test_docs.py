@@ -78,8 +78,11 @@ def run_python(page: Path, block: Block, names: dict[str, Any]) -> None:
 def test_examples_run(
     page: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "PHOTOS").mkdir()
     with Image.open(photo) as image:
-        image.crop((400, 60, 656, 316)).save(tmp_path / "photo.png")
+        crop = image.crop((400, 60, 656, 316))
+    crop.save(tmp_path / "photo.png")
+    crop.save(tmp_path / "PHOTOS" / "one.png")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": page.stem}
     for block in blocks(page):
