@@ -1,5 +1,6 @@
 """The pages hold: their examples run, the site builds, and the API page leaves nothing out."""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 import rnnic
 from rnnic.cli import command_line
+from rnnic.pyramid.encoder import encode_tile
+from rnnic.pyramid.format import Pass
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]
@@ -119,8 +123,40 @@ def test_api_page_is_complete() -> None:
 
 
 def test_pictures_are_there_and_small() -> None:
-    for name in ("targets", "reduced", "damaged"):
-        assert (HERE / "docs" / "images" / f"{name}.png").stat().st_size < 120_000
+    drawn = re.findall(
+        r', "([\w-]+\.png)"\)', (HERE / "docs" / "figures.py").read_text(encoding="utf-8")
+    )
+    assert len(drawn) == 7
+    for name in drawn:
+        assert (HERE / "docs" / "images" / name).stat().st_size < 120_000
+
+
+@pytest.mark.slow
+def test_figures_show_what_is_coded(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(HERE / "docs")
+    figures = importlib.import_module("figures_pyramid")
+    with Image.open(photo) as image:
+        pixels = np.asarray(image.crop((450, 100, 578, 228)))
+    found, total = figures.bytes_of_passes(pixels, 8.0)
+    assert sorted(found) == list(range(10))
+    assert 0.8 * total < sum(found.values()) < total
+    model, params = figures.shared_model(), figures.parameters(8.0)
+    tables = model.rgb
+    counts = np.zeros((2 * (tables.classes + tables.contexts), 512), np.int64)
+    seen = counts.copy()
+
+    def sink(done: Pass, state: dict[str, Any]) -> None:
+        used = (counts - seen)[: 2 * tables.classes].sum(axis=1)
+        seen[:] = counts
+        coded = used.reshape(2, tables.luma_classes, -1).sum(axis=(0, 2))
+        shown = figures.luma_classes(model, done, state, model.band(params.step))
+        drawn = np.bincount(shown.ravel(), minlength=tables.luma_classes)
+        # The figure is computed in floating point, so a pair may be in the class beside its own.
+        assert np.abs(drawn - coded).sum() <= 0.05 * shown.size
+
+    encode_tile(pixels, params, model, tune=False, counts=counts, sink=sink)
+    assert seen.any()
 
 
 @pytest.mark.slow
