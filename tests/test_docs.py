@@ -1,5 +1,6 @@
 """The pages hold: their examples run, the site builds, and the API page leaves nothing out."""
 
+import doctest
 import importlib
 import re
 import shlex
@@ -101,6 +102,27 @@ def test_examples_run(
                 check_options(arguments)
 
 
+MODULES = sorted(
+    path for path in (HERE / "src" / "rnnic").rglob("*.py") if ">>> " in path.read_text("utf-8")
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_examples_in_docstrings_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = ".".join(path.relative_to(HERE / "src").with_suffix("").parts)
+    try:
+        module = importlib.import_module(name.removesuffix(".__init__"))
+    except rnnic.MissingDependencyError as error:
+        pytest.skip(str(error))
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed
+
+
 def test_unknown_options_are_found() -> None:
     check_options(["bench", "curve", "photos", "-o", "x.json"])
     with pytest.raises(click.UsageError):
@@ -119,7 +141,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_api_page_is_complete() -> None:
     text = (HERE / "docs" / "api.md").read_text(encoding="utf-8")
     for name in rnnic.__all__:
-        assert re.search(rf"^\.\. auto\w+:: rnnic\.{name}$", text, re.MULTILINE), name
+        assert re.search(rf"^\.\. auto\w+:: rnnic\.{name}(\(\))?$", text, re.MULTILINE), name
 
 
 def test_pictures_are_there_and_small() -> None:
