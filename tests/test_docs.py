@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,6 +154,28 @@ def test_pictures_are_there_and_small() -> None:
         assert (HERE / "docs" / "images" / name).stat().st_size < 120_000
 
 
+def test_extras_are_all_described() -> None:
+    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (HERE / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = " ".join(re.findall(r"^\| (.*?) \|", text, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) == set(project["optional-dependencies"])
+
+
+@pytest.mark.slow
+def test_sizes_in_the_tutorial_hold(photo: Path) -> None:
+    text = (HERE / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"^\*`target_psnr` of ([\d, and]+) dB: ([\d, and]+) bytes", text, re.MULTILINE
+    )
+    assert found is not None
+    targets, sizes = (re.split(r", | and ", part) for part in found.groups())
+    with Image.open(photo) as image:
+        pixels = np.asarray(image)
+    for target, size in list(zip(targets, sizes, strict=True))[1:]:
+        told = int(size.replace(",", ""))
+        assert len(rnnic.encode(pixels, target_psnr=float(target))) == pytest.approx(told, rel=0.01)
+
+
 @pytest.mark.slow
 def test_figures_show_what_is_coded(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
@@ -165,6 +188,7 @@ def test_figures_show_what_is_coded(photo: Path, monkeypatch: pytest.MonkeyPatch
     assert 0.8 * total < sum(found.values()) < total
     model, params = figures.shared_model(), figures.parameters(8.0)
     tables = model.rgb
+    assert (tables.luma_classes, tables.chroma_classes) == (20, 11)  # as the page says
     counts = np.zeros((2 * (tables.classes + tables.contexts), 512), np.int64)
     seen = counts.copy()
 
