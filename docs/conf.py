@@ -16,6 +16,8 @@ extensions = [
     "sphinx_click",
 ]
 exclude_patterns = ["_build"]
+highlight_language = "none"  # blocks without a language are diagrams and commands
+smartquotes = False  # would make one dash of the two before an option
 
 myst_heading_anchors = 3
 

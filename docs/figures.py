@@ -1,13 +1,16 @@
 """Draw the pictures of the tutorial and of the page on how it works: ``python docs/figures.py``.
 
-They are drawn of ``examples/kodim23.png`` into ``docs/images``.
+Needs ``pip install 'rnnic[bench]'``. They are drawn of ``examples/kodim23.png`` into ``docs/images``.
 """
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from figures_pyramid import draw_classes, draw_palette, draw_passes, draw_prediction
+from matplotlib.figure import Figure
 from PIL import Image
 
 import rnnic
@@ -31,6 +34,13 @@ def save(picture: Image.Image, name: str) -> None:
             print(f"{path.name}: {path.stat().st_size} bytes, {colours or 'all'} colours")
             return
     raise SystemExit(f"{path.name} has more than {MAX_BYTES} bytes")
+
+
+def save_figure(figure: Figure, name: str) -> None:
+    """Write a figure."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn)
+    save(Image.open(drawn), name)
 
 
 def beside(parts: list[Pixels]) -> Image.Image:
@@ -85,6 +95,10 @@ def main() -> None:
     image = np.asarray(Image.open(PHOTO).convert("RGB"))
     for draw in (draw_targets, draw_reduced, draw_damaged):
         draw(image)
+    save_figure(draw_palette(), "palette-space.png")
+    save_figure(draw_classes(image[60:444, 400:]), "classes.png")
+    save_figure(draw_prediction(image[70:262, 440:632]), "prediction.png")
+    save_figure(draw_passes(image), "passes.png")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def encode(
     **options
         See :class:`rnnic.EncodeOptions`: ``quality``, ``error_threshold``, ``target_psnr``,
         ``target_bytes``, ``alpha_quality``, ``keep_hidden``, ``method``, ``neighbors``, ``threads``,
-        ``tile_size``, ``model``.
+        ``tile_size``, ``step``, ``effort``, ``exact_tiles``, ``model``.
 
     Returns
     -------
@@ -160,7 +160,19 @@ def encode_image(
 ) -> Encoded:
     """Compress an image and keep what the encoder knows of the result.
 
-    Parameters and errors are those of :func:`encode`.
+    Parameters and errors are those of :func:`encode`, with the options in one object.
+
+    Parameters
+    ----------
+    image : uint8 or uint16 (H, W) or (H, W, c)
+    options : EncodeOptions
+    metadata : Metadata, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    Encoded
+        The file, and the pixels that a decoder will give.
     """
     encoder = _Encoder.of(image, options, metadata)
     if options.has_target:
