@@ -17,8 +17,8 @@ __all__ = ["view"]
 def view(files: tuple[str, ...], port: int, no_browser: bool) -> None:
     """Show FILES in the browser, decoded there, until interrupted.
 
-    Pictures of other formats among FILES can be compared with. Nothing but these files and the page is served,
-    and to this machine alone.
+    Pictures of other formats among FILES can be compared with. Nothing but these files and the page is
+    served, and to this machine alone.
     """
     import webbrowser
 
