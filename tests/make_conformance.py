@@ -1,7 +1,8 @@
 """Write the conformance set again: ``python tests/make_conformance.py``.
 
-Small files that together use every feature and limit of SPEC.md, with what decoding them comes to in ``manifest.json``. Expected
-pixels are those of the plain reference decoder; expected errors are written down here. The fast decoder must agree with both.
+Small files that together use every feature and limit of SPEC.md, with what decoding them comes to in
+``manifest.json``. Expected pixels are those of the plain reference decoder; expected errors are written
+down here. The fast decoder must agree with both.
 """
 
 import json

@@ -36,10 +36,18 @@ _PNM_CHANNELS = {b"P5": 1, b"P6": 3}
 class Check:
     """A file, how to decode it, and what that must come to.
 
-    Parameters ---------- file : Path uses : str What of the format the file is there for. expected :
-    dict ``error``, or ``crc32``; of the whole image also ``width``, ``height``, ``channels`` and
-    ``bit_depth``. whole : tuple of int Width and height of the image, 1 and 1 of a damaged one. reduce :
-    int region : list of int or None
+    Parameters
+    ----------
+    file : Path
+    uses : str
+        What of the format the file is there for.
+    expected : dict
+        ``error``, or ``crc32``; of the whole image also ``width``, ``height``, ``channels`` and
+        ``bit_depth``.
+    whole : tuple of int
+        Width and height of the image, 1 and 1 of a damaged one.
+    reduce : int
+    region : list of int or None
     """
 
     file: Path
