@@ -98,7 +98,7 @@ def choose(page: Any, label: str) -> None:
 @pytest.mark.slow
 def test_the_page_shows_saves_compares_and_explains(page: Any, tmp_path: Path) -> None:
     page.wait_for_selector('body[data-done="a photo.rnnic"]')
-    assert "60, RGB, 8 bits" in page.inner_text("#facts")
+    assert "90 \u00d7 60, RGB, 8 bits" in page.inner_text("#facts")
     assert page.locator("#level option").all_inner_texts() == [
         *(f"1/{2**k}" for k in range(5, 0, -1)),
         "full",
@@ -121,7 +121,7 @@ def test_the_page_shows_saves_compares_and_explains(page: Any, tmp_path: Path) -
     page.wait_for_selector("#difference:visible")
     assert "Equal to a photo.png" in page.inner_text("#difference")
     page.set_input_files("#compare-file", saved)
-    page.locator("#difference", has_text="33 pixels").wait_for()
+    page.locator("#difference", has_text="40 \u00d7 33 pixels").wait_for()
     choose(page, "deep.rnnic")
     page.wait_for_selector('body[data-done="deep.rnnic"]')
     page.set_input_files("#compare-file", saved)

@@ -117,6 +117,7 @@ async function open(name, getData) {
   const own = ++turn;
   const isStale = () => own !== turn;
   $("problem").hidden = true;
+  delete document.body.dataset.done;
   say(`Opening ${name} …`);
   $("progress").removeAttribute("value");
   try {
@@ -154,7 +155,6 @@ function begin(file) {
   $("compare").disabled = false;
   $("save").disabled = true;
   $("level").replaceChildren();
-  delete document.body.dataset.done;
   stage.picture = null;
   stage.setSize(info.width, info.height);
   showTiles();
