@@ -14,6 +14,7 @@ from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
 from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
 from rnnic.container import Header, TileBox, serialize, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
+from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
 from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
 from rnnic.model import Model, default_model
@@ -308,7 +309,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
         # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
-        if found.reached > goal.tolerance and options.exact_tiles:
+        drawn = any(looks_drawn(encoder.colour[window_of(box)]) for box in encoder.boxes)
+        if found.reached > goal.tolerance and options.exact_tiles and drawn:
             lossy = replace(encoder, options=replace(options, exact_tiles=False))
             other = _search(goal, lossy, progress).result
             if other is not None and len(other.data) < len(made.data):
