@@ -464,17 +464,14 @@ def decode_pass(
         for k in range(active):
             y = k * share + min(k, extra) + i
             first = y if along_x else 2 * y
-            if not final:
-                row_rebuild(
-                    out[k], p, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k],
-                    now, c, first + 2,
-                )  # fmt: skip
-                row_energies(e, y + 2, n, along_x, m[k], now, f, first + 2)
-                continue
+            # One call for both: its code is compiled into each place that calls it.
             row_rebuild(
                 out[k], p, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k], now,
-                children, 0,
+                children if final else c, 0 if final else first + 2,
             )  # fmt: skip
+            if not final:
+                row_energies(e, y + 2, n, along_x, m[k], now, f, first + 2)
+                continue
             if along_x and width % 2:
                 children[:, 0, width + 1] = p[:, y + 2, width // 2 + 2]
             row_pixels(children, 0, width, colour, samples, pixels[first])
