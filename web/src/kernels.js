@@ -269,8 +269,8 @@ export function makeEnergies(E, F, p, n, C, D, a, b, step, m, row) {
  * Rows of lanes are `stride` apart; those of magnitudes m begin with a zero. `state` is that of Lanes.
  */
 export function readPairs(
-  from, last, n, stride, activity0, activity1, left0, left1, classes0, classes1, contexts,
-  first, symbols, ranges, shapes, vectors, next, words, state, v0, v1, v2, m,
+  from, last, n, stride, activity0, activity1, left0, left1, classes0, classes1, contexts, share, rareRows,
+  first, symbols, ranges, rare, rareRanges, shapes, vectors, next, words, state, v0, v1, v2, m,
 ) {
   last |= 0;
   n |= 0;
@@ -278,29 +278,43 @@ export function readPairs(
   left0 |= 0;
   left1 |= 0;
   contexts |= 0;
+  share |= 0;
+  rareRows |= 0;
   first |= 0;
-  let lane = from & 3;
-  for (let x = from >> 2; x < n; x++) {
-    let i = (x + Math.imul(lane, stride)) | 0;
-    for (; lane <= last; lane++) {
-      const own = lane << 3;
-      const t = state[own + 2];
-      const left = state[own + 3];
+  let x = from >> 2;
+  for (let lane = from & 3; lane <= last; lane++) {
+    const own = lane << 3;
+    let old = state[own];
+    let at = state[own + 1];
+    let t = state[own + 2];
+    let left = state[own + 3];
+    for (let i = (x + Math.imul(lane, stride)) | 0, end = (n + Math.imul(lane, stride)) | 0; i < end; i++) {
       const l0 = Math.imul(left & 4095, left0) >> 8;
       const l1 = Math.imul(left >> 12, left1) >> 8;
       const a0 = (activity0[i] + (l0 < 16383 ? l0 : 16383)) >> 2;
       const a1 = (activity1[i] + (l1 < 16383 ? l1 : 16383)) >> 2;
-      const context = ((contexts & -(t & 1)) + classes0[a0 < 4095 ? a0 : 4095] + classes1[a1 < 4095 ? a1 : 4095]) | 0;
-      const old = state[own];
-      const slot = old & 4095;
-      const symbol = symbols[(context << 12) | slot];
-      const range = ranges[(context << 8) | symbol];
-      const rans = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
-      if (symbol >= first || range === 0) {
-        state[5] = context;
-        if (range !== 0) state[own] = rans;
-        return (x << 2) | lane;
+      const luma = classes0[a0 < 4095 ? a0 : 4095];
+      const context = ((contexts & -(t & 1)) + luma + classes1[a1 < 4095 ? a1 : 4095]) | 0;
+      let slot = old & 4095;
+      let symbol = symbols[(context << 12) | slot];
+      let range = ranges[(context << 8) | symbol];
+      if (symbol >= first && range !== 0) {
+        old = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
+        if (old < 32768) old = (old << 16) | words[at++];
+        slot = old & 4095;
+        const row = ((rareRows & -(t & 1)) + (Math.imul(luma, share) >> 16)) | 0;
+        symbol = rare[(row << 12) | slot];
+        range = rareRanges[(row << 9) | symbol];
       }
+      if (range === 0) {
+        state[own] = old;
+        state[own + 1] = at;
+        state[own + 2] = t;
+        state[own + 3] = left;
+        state[5] = context;
+        return ((i - Math.imul(lane, stride)) << 2) | lane;
+      }
+      const rans = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
       const entry = ((t & 1) << 9) | symbol;
       const shape = shapes[entry];
       const signs = shape >> 25;
@@ -308,17 +322,20 @@ export function readPairs(
       const rest = rans >> signs;
       // Without a branch: it could not be predicted. Words past the lane's end are noticed at the row's end.
       const short = (rest - 32768) >> 31;
-      const at = state[own + 1];
-      state[own] = (rest << (short & 16)) | (words[at] & short);
-      state[own + 1] = (at - short) | 0;
-      state[own + 2] = next[((t << 1) + ((shape >> 24) & 1)) | 0];
-      state[own + 3] = m[(i + 1) | 0] = shape & 0xffffff;
+      old = (rest << (short & 16)) | (words[at] & short);
+      at = (at - short) | 0;
+      t = next[((t << 1) + ((shape >> 24) & 1)) | 0];
+      left = shape & 0xffffff;
+      m[(i + 1) | 0] = left;
       v0[i] = vectors[vector];
       v1[i] = vectors[vector + 1];
       v2[i] = vectors[vector + 2];
-      i = (i + stride) | 0;
     }
-    lane = 0;
+    state[own] = old;
+    state[own + 1] = at;
+    state[own + 2] = t;
+    state[own + 3] = left;
+    x = 0;
   }
   return -1;
 }

@@ -49,8 +49,8 @@ export class Lanes {
     for (let lane = 0; lane < lanes; lane++) state[8 * lane + LEFT] = 0;
     let at = 0; // 4 * pair + lane
     for (;;) {
-      at = readPairs(at, last, n, stride, activity[0], activity[1], weights[0], weights[1], part.classOf[0], part.classOf[1], tables.contexts,
-        tables.first, tables.symbols, tables.ranges, tables.shapes, tables.vectors, this.next, this.words, state, v[0], v[1], v[2], magnitudes);
+      at = readPairs(at, last, n, stride, activity[0], activity[1], weights[0], weights[1], part.classOf[0], part.classOf[1], tables.contexts, tables.share, part.ny,
+        tables.first, tables.symbols, tables.ranges, tables.rareSymbols, tables.rareRanges, tables.shapes, tables.vectors, this.next, this.words, state, v[0], v[1], v[2], magnitudes);
       if (at < 0) break;
       const lane = at & 3;
       const own = 8 * lane;
@@ -62,7 +62,6 @@ export class Lanes {
       const i = (at >> 2) + lane * stride;
       const t = state[own + TRELLIS];
       const inBook = context - (t & 1) * tables.contexts;
-      this.consume(lane, 0);
       const branch = this.escape(lane, t & 1, Math.floor(inBook / part.nc), limit);
       state[own + TRELLIS] = this.next[2 * t + branch];
       v[0][i] = rest[0];
@@ -70,8 +69,7 @@ export class Lanes {
       v[2][i] = rest[2];
       const chroma = part.channels === 1 ? 0 : Math.min((Math.abs(rest[1]) + Math.abs(rest[2])) >> 2, 4095);
       magnitudes[i + 1] = state[own + LEFT] = Math.min(Math.abs(rest[0]) >> 2, 4095) | (chroma << 12);
-      at = lane === last ? (at | 3) + 1 : at + 1;
-      if (at >> 2 === n) break;
+      at += 4;
     }
     for (let lane = 0; lane < lanes; lane++) if (state[8 * lane + AT] > this.end[lane]) ends();
   }

@@ -96,11 +96,20 @@ function checkFrequencies(values, symbols, bands) {
 
 /** Tables of a quantiser in one band; those of a context are made when it is first met. */
 export class Tables {
-  constructor({ books, entries, first, orbits, magnitudes, common, rare, contexts, rareContexts, stride, band }) {
+  constructor({ books, entries, first, orbits, magnitudes, common, rare, contexts, rareContexts, stride, band, ny, nc }) {
     Object.assign(this, { entries, first, common, rare, contexts, rareContexts, stride, band });
     this.symbols = new Uint8Array((books * contexts) << 12); // by context and slot
     this.ranges = new Int32Array((books * contexts) << 8); // by context and symbol: frequency << 12 | start
     this.rareTables = new Array(books * rareContexts);
+    // The same of what escapes from common symbols lead to, by book and luma class; no range after an escape.
+    this.share = Math.ceil(65536 / nc); // luma class from its part of a context
+    this.rareSymbols = new Uint16Array((books * ny) << 12);
+    this.rareRanges = new Int32Array((books * ny) << 9);
+    for (let row = 0; row < books * ny; row++) {
+      const { slots, starts } = this.rareContext(Math.floor(row / ny), 4 * ny + (row % ny));
+      this.rareSymbols.set(slots, row << 12);
+      for (let s = 0; s < entries; s++) this.rareRanges[(row << 9) | s] = ((starts[s + 1] - starts[s]) << 12) | starts[s];
+    }
     this.shapes = new Int32Array(books << 9); // by book and entry: luma, chroma magnitude | branch | number of sign bits
     this.vectors = new Int16Array(books << 14); // by book, entry and sign bits: three components and a gap
     for (let book = 0; book < books; book++) {

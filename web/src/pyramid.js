@@ -34,7 +34,7 @@ export function pyramidDecoder(header, part, reduce) {
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
   quantiser.bands[band] ??= new Tables({
-    ...quantiser, contexts: part.ny * part.nc, rareContexts: part.ny * 5 + 5, stride: part.bands, band,
+    ...quantiser, contexts: part.ny * part.nc, rareContexts: part.ny * 5 + 5, stride: part.bands, band, ny: part.ny, nc: part.nc,
   });
   const shared = { header, part, band, step, lanes, tables: quantiser.bands[band], next: Uint8Array.from(NEXT[states]), reduce };
   let planes = null;
