@@ -302,3 +302,29 @@ def test_metadata_rules() -> None:
     assert metadata.only({"icc", "text"}) == rnnic.Metadata(icc=b"i", text={"k": "v"})
     with pytest.raises(rnnic.OptionError, match="unknown kind"):
         metadata.only({"iptc"})
+
+
+@pytest.mark.slow
+def test_other_threads_run_while_pixels_are_coded() -> None:
+    """Kernels leave the interpreter to others: a loop turns often while one long call is under way."""
+    image = np.tile(photo_like(256, 256), (8, 8, 1))
+    data = rnnic.encode(image, step=8.0, effort=1, tile_size=2048)
+    for work in (
+        lambda: rnnic.decode(data, threads=1),
+        lambda: rnnic.encode(image, step=8.0, effort=1, tile_size=2048, threads=1),
+    ):
+        started, ended = threading.Event(), threading.Event()
+
+        def run(work: Any = work, started: Any = started, ended: Any = ended) -> None:
+            started.set()
+            work()
+            ended.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.wait()
+        turns = 0
+        while not ended.is_set():
+            turns += 1
+        thread.join()
+        assert turns > 5000

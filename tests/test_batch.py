@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import rnnic
-from rnnic.batch import run as running
 from rnnic.batch import stores
 from rnnic.batch.plan import Task, plan
+from rnnic.batch.pool import Around, run_processes
 from rnnic.batch.work import Job, Outcome
 from rnnic.cli import command_line
 from rnnic.files import load_image
@@ -47,10 +47,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_folders_are_mirrored(tree: Path) -> None:
-    tasks = plan([str(tree)], str(tree.parent / "out"), PNG, ".rnnic")
+    tasks = plan([str(tree)], str(tree.parent / "out"), PNG, ".rnnic").tasks
     targets = [Path(task.target).relative_to(tree.parent / "out").as_posix() for task in tasks]
     assert targets == ["a.rnnic", "b.rnnic", "in/c.rnnic", "in/deep er/d.rnnic"]
-    single = plan([str(tree / "in/c.png")], "out", PNG, ".rnnic")
+    single = plan([str(tree / "in/c.png")], "out", PNG, ".rnnic").tasks
     assert single == [Task(str(tree / "in/c.png"), str(Path("out/c.rnnic")))]
 
 
@@ -59,16 +59,16 @@ def test_two_files_for_one_result_are_refused(tree: Path) -> None:
     both = frozenset({".png", ".jpg"})
     with pytest.raises(rnnic.OptionError, match=r"a\.jpg and .*a\.png would both become .*--keep"):
         plan([str(tree)], "out", both, ".rnnic")
-    tasks = plan([str(tree)], "out", both, ".rnnic", keep_suffix=True)
+    tasks = plan([str(tree)], "out", both, ".rnnic", keep_suffix=True).tasks
     assert len(tasks) == 6
     assert Path(tasks[0].target).name == "a.jpg.rnnic"
     # The same file named twice is one task.
-    assert len(plan([str(tree / "a.png")] * 2, "out", PNG, ".rnnic")) == 1
+    assert len(plan([str(tree / "a.png")] * 2, "out", PNG, ".rnnic").tasks) == 1
 
 
 def test_results_inside_the_source_are_no_sources(tree: Path) -> None:
     for name in ("in", "in/out"):
-        tasks = plan([str(tree)], str(tree / name), PNG, ".png")
+        tasks = plan([str(tree)], str(tree / name), PNG, ".png").tasks
         assert all(f"/{name}/" not in Path(task.source).as_posix() for task in tasks)
 
 
@@ -144,26 +144,23 @@ def test_wrong_options_are_told_before_any_work(
 # Processes
 
 
-def _die_on_b(task: Task, job: Job) -> Outcome:
+def _die_on_b(task: Task, job: Job, writing: Around) -> Outcome:
     """Stand for `run_task`; the process dies of one of the files."""
-    del job
+    del job, writing
     if "b.png" in task.source:
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(task.source, task.target, "done")
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_loses_its_file_alone(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "run_task", _die_on_b)
-    tasks = plan([str(tree)], "out", PNG, ".rnnic")
-    outcomes = list(running.run_local(tasks, Job(compress=True), 2))
+def test_a_process_that_dies_loses_its_file_alone(tree: Path) -> None:
+    tasks = plan([str(tree)], "out", PNG, ".rnnic").tasks
+    outcomes = list(run_processes(tasks, Job(compress=True), 2, work=_die_on_b))
     assert sorted(outcome.source for outcome in outcomes) == sorted(task.source for task in tasks)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     assert len(failed) == 1
     assert "b.png" in failed[0].source
-    assert "ended without a word" in str(failed[0].error)
+    assert "SIGKILL" in str(failed[0].error)
 
 
 @pytest.mark.slow
@@ -207,7 +204,7 @@ def memory() -> Iterator[str]:
 
 def test_files_on_stores(tree: Path, tmp_path: Path, memory: str) -> None:
     assert run("compress", tree, f"{memory}/packed", "--jobs", 1, "--effort", 1).exit_code == 0
-    names = list(stores.walk(f"{memory}/packed"))
+    names = list(stores.walk(f"{memory}/packed", print))
     assert names == ["a.rnnic", "b.rnnic", "e.rnnic", "in/c.rnnic", "in/deep er/d.rnnic"]
     again = run("compress", tree, f"{memory}/packed", "--jobs", 1, "--skip-existing")
     assert "5 skipped" in again.stdout

@@ -254,7 +254,7 @@ def test_backends_agree_on_an_image(name: str) -> None:
     same = (one.labels == two.labels) & (one.entries == two.entries)
     if name == "exact":
         assert same.all()
-    # A tie decided otherwise changes what comes after it; see docs/search.md for photos.
+    # A tie decided otherwise changes what comes after it; see docs/neighbors.md for photos.
     assert abs(len(encoded.data) - len(expected.data)) < 0.02 * len(expected.data)
 
 

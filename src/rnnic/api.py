@@ -115,13 +115,37 @@ def write(
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a file says of itself, without its pixels being decoded."""
+    """What a file says of itself, without its pixels being decoded.
+
+    Parameters
+    ----------
+    width, height : int
+        In pixels.
+    channels : int
+        1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+    alpha : bool
+        Whether the last channel is alpha.
+    bit_depth : int
+        Bits of a sample, 8 or 16.
+    method : str
+        ``"pyramid"`` or ``"raster"``.
+    parameters : dict
+        What the method was given, by name: JSON values.
+    model_id : str
+        Name of the model's section that decodes the file, 32 hexadecimal digits.
+    tile_size : int
+        Side of a tile, in pixels.
+    tiles : int
+        Number of tiles.
+    file_size : int
+        In bytes.
+    metadata : Metadata
+    """
 
     width: int
     height: int
     channels: int
     alpha: bool
-    """Whether the last channel is alpha."""
     bit_depth: int
     method: str
     parameters: dict[str, Any]

@@ -38,7 +38,17 @@ BoxDecoder = Callable[[int, TileBox, Pixels], None]
 
 
 class Decoded(NamedTuple):
-    """An image decoded in spite of damage."""
+    """An image decoded in spite of damage.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 (H, W) or (H, W, c)
+        What is intact, the rest filled.
+    damage : Damage
+        What was filled, or lost; false where nothing was.
+    metadata : Metadata
+        What is left of it.
+    """
 
     pixels: Pixels
     damage: Damage

@@ -14,6 +14,7 @@ from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
 from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
 from rnnic.container import Header, TileBox, serialize, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
+from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
 from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
 from rnnic.model import Model, default_model
@@ -120,7 +121,7 @@ def encode(
     **options
         See :class:`rnnic.EncodeOptions`: ``quality``, ``error_threshold``, ``target_psnr``,
         ``target_bytes``, ``alpha_quality``, ``keep_hidden``, ``method``, ``neighbors``, ``threads``,
-        ``tile_size``, ``model``.
+        ``tile_size``, ``step``, ``effort``, ``exact_tiles``, ``model``.
 
     Returns
     -------
@@ -146,7 +147,10 @@ def encode(
         checked = EncodeOptions(**options)
     except TypeError as error:
         raise OptionError(f"unknown option among {', '.join(sorted(options))}") from error
-    return encode_image(image, checked, metadata, progress).data
+    encoder = _Encoder.of(image, checked, metadata)
+    if checked.has_target:
+        return _encode_to_target(encoder, progress).data
+    return encoder.file(encoder.tiles(encoder.control, progress, "encoding", reconstruct=False))
 
 
 def encode_image(
@@ -157,18 +161,24 @@ def encode_image(
 ) -> Encoded:
     """Compress an image and keep what the encoder knows of the result.
 
-    Parameters and errors are those of :func:`encode`.
+    Parameters and errors are those of :func:`encode`, with the options in one object.
+
+    Parameters
+    ----------
+    image : uint8 or uint16 (H, W) or (H, W, c)
+    options : EncodeOptions
+    metadata : Metadata, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    Encoded
+        The file, and the pixels that a decoder will give.
     """
-    pixels = _checked_pixels(image)
-    method = method_by_name(options.chosen_method)
-    model = resolve_model(options.model)
-    if pixels.shape[2] % 2 == 0:
-        pixels = _with_coded_alpha(pixels, options)
-    encoder = _Encoder(pixels, np.ndim(image), method, model, options, metadata or Metadata())
-    if options.target_psnr is None and options.target_bytes is None:
-        control = method.control(options, 8 * pixels.itemsize)
-        return encoder.run(control, progress, "encoding")
-    return _encode_to_target(encoder, progress)
+    encoder = _Encoder.of(image, options, metadata)
+    if options.has_target:
+        return _encode_to_target(encoder, progress)
+    return encoder.run(encoder.control, progress, "encoding")
 
 
 def _with_coded_alpha(pixels: Pixels, options: EncodeOptions) -> Pixels:
@@ -190,6 +200,18 @@ class _Encoder:
     model: Model
     options: EncodeOptions
     metadata: Metadata
+
+    @classmethod
+    def of(
+        cls, image: npt.ArrayLike, options: EncodeOptions, metadata: Metadata | None
+    ) -> "_Encoder":
+        """Check an image and its options."""
+        pixels = _checked_pixels(image)
+        method = method_by_name(options.chosen_method)
+        model = resolve_model(options.model)
+        if pixels.shape[2] % 2 == 0:
+            pixels = _with_coded_alpha(pixels, options)
+        return cls(pixels, np.ndim(image), method, model, options, metadata or Metadata())
 
     @functools.cached_property
     def header(self) -> Header:
@@ -227,21 +249,45 @@ class _Encoder:
             thread_count(self.options.threads),
         )
 
-    def run(self, control: float, progress: Progress | None, what: str) -> Encoded:
-        """Encode the image."""
-        told = None if progress is None else lambda done: progress(done, what)
-        tiles = self.method.encode(self.colour, self.boxes, control, self.model, self.options, told)
-        return self._wrap(tiles)
+    @property
+    def control(self) -> float:
+        """The number that sets the quality, for options without a target."""
+        return self.method.control(self.options, self.header.bit_depth)
 
-    def _wrap(self, tiles: EncodedTiles) -> Encoded:
+    def tiles(
+        self, control: float, progress: Progress | None, what: str, *, reconstruct: bool = True
+    ) -> EncodedTiles:
+        """Encode the tiles."""
+        told = None if progress is None else lambda done: progress(done, what)
+        return self.method.encode(
+            self.colour,
+            self.boxes,
+            control,
+            self.model,
+            self.options,
+            told,
+            reconstruct=reconstruct,
+        )
+
+    def file(self, tiles: EncodedTiles) -> bytes:
         """Make a file of tiles."""
-        payloads, reconstruction = tiles.payloads, tiles.reconstruction
+        payloads = tiles.payloads
         if self.header.has_alpha:
             payloads = [alpha + own for alpha, own in zip(self.alpha, payloads, strict=True)]
+        header = replace(self.header, parameters=tiles.parameters)
+        return serialize(header, payloads, self.metadata)
+
+    def run(self, control: float, progress: Progress | None, what: str) -> Encoded:
+        """Encode the image."""
+        return self._wrap(self.tiles(control, progress, what))
+
+    def _wrap(self, tiles: EncodedTiles) -> Encoded:
+        reconstruction = tiles.reconstruction
+        assert reconstruction is not None
+        if self.header.has_alpha:
             reconstruction = np.concatenate([reconstruction, self.pixels[:, :, -1:]], axis=2)
-        data = serialize(replace(self.header, parameters=tiles.parameters), payloads, self.metadata)
         shape = self.pixels.shape[: self.dimensions]
-        return Encoded(data, reconstruction.reshape(shape), tiles, self._wrap)
+        return Encoded(self.file(tiles), reconstruction.reshape(shape), tiles, self._wrap)
 
 
 def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
@@ -263,7 +309,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
         # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
-        if found.reached > goal.tolerance and options.exact_tiles:
+        drawn = any(looks_drawn(encoder.colour[window_of(box)]) for box in encoder.boxes)
+        if found.reached > goal.tolerance and options.exact_tiles and drawn:
             lossy = replace(encoder, options=replace(options, exact_tiles=False))
             other = _search(goal, lossy, progress).result
             if other is not None and len(other.data) < len(made.data):

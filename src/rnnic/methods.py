@@ -64,7 +64,8 @@ class EncodedTiles:
 
     parameters: bytes
     payloads: Sequence[bytes]
-    reconstruction: Pixels
+    reconstruction: Pixels | None
+    """None where it was not asked for."""
     trace: Callable[[], list[TileTrace]]
     touch: "Touch | None" = None
     """Codes parts anew, where the options have a target and the method can."""
@@ -127,9 +128,12 @@ class Method(ABC):
         model: Model,
         options: EncodeOptions,
         progress: Progress | None,
+        *,
+        reconstruct: bool = True,
     ) -> EncodedTiles:
         """Encode an image (H, W, c) with c = 1 or 3, cut into the tiles given.
 
+        Without `reconstruct` the reconstruction, which takes as much memory as the image, may be left out.
         A method that has efforts gives an `EncodedTiles.touch` where the options have a target.
         """
 

@@ -103,6 +103,11 @@ class EncodeOptions:
         thread_count(self.threads)
 
     @property
+    def has_target(self) -> bool:
+        """Whether a PSNR or a size is to be met."""
+        return self.target_psnr is not None or self.target_bytes is not None
+
+    @property
     def chosen_method(self) -> str:
         """Name of the method that the options ask for."""
         if self.method is not None:

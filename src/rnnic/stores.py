@@ -18,6 +18,7 @@ __all__ = [
     "located",
     "naming_store",
     "read_url",
+    "takes_objects",
     "url_exists",
     "url_output",
 ]
@@ -139,13 +140,13 @@ def url_output(url: str) -> Iterator[BinaryIO]:
     buffer = io.BytesIO()
     yield buffer
     with naming_store(url):
-        if _takes_objects(system):
+        if takes_objects(system):
             system.pipe_file(path, buffer.getvalue())
         else:
             _write_and_move(system, path, buffer.getvalue())
 
 
-def _takes_objects(system: Any) -> bool:
+def takes_objects(system: Any) -> bool:
     """Return whether the store has a call of its own for a whole object, which then is atomic."""
     base = require("fsspec.spec", "fsspec", "fsspec").AbstractFileSystem
     asynchronous = require("fsspec.asyn", "fsspec", "fsspec").AsyncFileSystem

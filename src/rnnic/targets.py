@@ -12,7 +12,7 @@ _MAX_TRIALS = 16
 _STEP = math.log(3.0)
 _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
-_BEYOND = 1.03
+_BEYOND = 1.2
 """A result beyond the tolerance must cost so much less to be the better one."""
 
 

@@ -1,13 +1,14 @@
 """What a batch is to do: which files, and where their results go."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from rnnic.batch import stores
 from rnnic.errors import OptionError, RnnicError
 
-__all__ = ["Task", "plan"]
+__all__ = ["Plan", "Task", "plan"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,21 @@ class Task:
     target: str
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and what cannot be.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    unreadable : list of (str, str)
+        Folders and files of folders that were left out, and why.
+    """
+
+    tasks: list[Task]
+    unreadable: list[tuple[str, str]]
+
+
 def plan(
     sources: Sequence[str],
     destination: str,
@@ -25,8 +41,8 @@ def plan(
     new_suffix: str,
     *,
     keep_suffix: bool = False,
-) -> list[Task]:
-    """Return the tasks, in order.
+) -> Plan:
+    """Return what is to be done, in order.
 
     Parameters
     ----------
@@ -42,51 +58,93 @@ def plan(
     Raises
     ------
     OptionError
-        If two files would have the same target.
+        If two files would have the same target, one a target that is a folder of another's, or a file one
+        that is a source.
     RnnicError
         If there is no file to work on.
     OSError
-        If a source cannot be read.
+        If there is nothing of a source's name.
     """
-    found: dict[str, str] = {}
+    found: dict[PurePosixPath, str] = {}
+    unreadable: list[tuple[str, str]] = []
     for source in sources:
-        for name, relative in _files(source, destination, suffixes):
-            path = PurePosixPath(relative)
-            kept = f"{path.name}{new_suffix}" if keep_suffix else path.with_suffix(new_suffix).name
-            target = stores.join(destination, (path.parent / kept).as_posix())
-            if target in found and found[target] != name:
-                raise OptionError(
-                    f"{found[target]} and {name} would both become {target};"
-                    " use --keep-suffix, or compress them one by one"
-                )
-            found[target] = name
+        for name, place in _files(source, destination, suffixes, unreadable):
+            kept = place.name + new_suffix if keep_suffix else _renamed(place, new_suffix)
+            target = place.with_name(kept)
+            if found.setdefault(target, name) != name:
+                raise _collision(found[target], name, stores.join(destination, str(target)))
     if not found:
-        raise RnnicError(f"{', '.join(sources)}: no file to work on")
-    return [Task(source, target) for target, source in found.items()]
+        reason = "".join(f"; {name}: {why}" for name, why in unreadable[:1])
+        raise RnnicError(f"{', '.join(sources)}: no file to work on{reason}")
+    _check_folders(found)
+    tasks = [Task(name, stores.join(destination, str(target))) for target, name in found.items()]
+    _check_sources(tasks, new_suffix)
+    return Plan(tasks, unreadable)
 
 
-def _files(source: str, destination: str, suffixes: frozenset[str]) -> list[tuple[str, str]]:
-    """Return the files of a source: their names, and their places relative to the source."""
+def _renamed(place: PurePosixPath, new_suffix: str) -> str:
+    """Return a file's name with another suffix; a.png.rnnic becomes a.png, not a.png.png."""
+    stem = place.stem
+    return stem if stem.lower().endswith(new_suffix) else stem + new_suffix
+
+
+def _collision(first: str, second: str, target: str) -> OptionError:
+    # Names that differ in their suffixes alone can be told apart by them.
+    last = [PurePosixPath(name).name for name in (first, second)]
+    remedy = "use --keep-suffix" if last[0] != last[1] else "give each its own DEST"
+    return OptionError(f"{first} and {second} would both become {target}; {remedy}")
+
+
+def _check_folders(found: dict[PurePosixPath, str]) -> None:
+    for target, name in found.items():
+        for folder in target.parents:
+            if folder in found:
+                raise OptionError(
+                    f"{found[folder]} would become {folder}, which is a folder for {name};"
+                    " rename one of them"
+                )
+
+
+def _check_sources(tasks: list[Task], new_suffix: str) -> None:
+    if not any(task.source.lower().endswith(new_suffix) for task in tasks):
+        return
+    sources = {stores.identity(task.source) for task in tasks}
+    for task in tasks:
+        if stores.identity(task.target) in sources:
+            raise OptionError(
+                f"{task.source} would replace the source {task.target}; choose another DEST"
+            )
+
+
+def _files(
+    source: str, destination: str, suffixes: frozenset[str], unreadable: list[tuple[str, str]]
+) -> Iterator[tuple[str, PurePosixPath]]:
+    """Yield the files of a source: their names, and their places relative to the source."""
     if not stores.is_folder(source):
-        return [(source, source.replace("\\", "/").rpartition("/")[2])]
+        yield source, PurePosixPath(source.replace(os.sep, "/").rpartition("/")[2])
+        return
+
+    def leave_out(error: OSError) -> None:
+        unreadable.append((str(error.filename), error.strerror or str(error)))
+
     inside = _below(source, destination)
-    return [
-        (stores.join(source, relative), relative)
-        for relative in stores.walk(source)
-        if PurePosixPath(relative).suffix.lower() in suffixes
-        and not (inside is not None and relative.startswith(inside))
-    ]
+    for relative in stores.walk(source, leave_out):
+        place = PurePosixPath(relative)
+        if place.suffix.lower() not in suffixes or inside in place.parents:
+            continue
+        name = stores.join(source, relative)
+        if (
+            ".." in place.parts
+        ):  # a store may have such names; they would lead out of the destination
+            unreadable.append((name, "a name with .. in it; copy it to another one"))
+        elif not stores.is_special(name):
+            yield name, place
 
 
-def _below(folder: str, destination: str) -> str | None:
-    """Return where in a folder a destination is, as the beginning of relative names; None outside."""
-    if stores.is_url(folder) or stores.is_url(destination):
-        start = folder.rstrip("/") + "/"
-        return (
-            destination.rstrip("/")[len(start) :] + "/" if destination.startswith(start) else None
-        )
-    try:
-        inner = Path(destination).resolve().relative_to(Path(folder).resolve()).as_posix()
-    except ValueError:
+def _below(folder: str, destination: str) -> PurePosixPath | None:
+    """Return where in a folder a destination is; None if it is outside, or is the folder."""
+    outer = PurePosixPath(stores.identity(folder).replace(os.sep, "/"))
+    inner = PurePosixPath(stores.identity(destination).replace(os.sep, "/"))
+    if inner == outer or not inner.is_relative_to(outer):
         return None
-    return None if inner == "." else inner + "/"
+    return inner.relative_to(outer)

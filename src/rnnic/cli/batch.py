@@ -1,16 +1,18 @@
 """``rnnic batch``."""
 
-import json
+import contextlib
+import functools
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnic.cli.batch_report import BatchReport
 from rnnic.cli.common import (
+    compile_notice,
     encode_options,
     max_pixels_option,
     metadata_option,
@@ -22,7 +24,7 @@ from rnnic.errors import RnnicError
 
 if TYPE_CHECKING:
     from rnnic.batch.plan import Task
-    from rnnic.batch.work import Job, Outcome
+    from rnnic.batch.work import Job
 
 __all__ = ["batch"]
 
@@ -143,23 +145,30 @@ class _Run:
 
     def go(self, job: "Job", suffixes: frozenset[str], new_suffix: str) -> None:
         """Do everything, and end with the exit code."""
+        from rnnic.batch import stores
         from rnnic.batch.plan import plan
-        from rnnic.batch.run import run_local, run_on_dask
+        from rnnic.batch.run import run
         from rnnic.batch.work import Outcome
 
-        tasks = plan(self.sources, self.dest, suffixes, new_suffix, keep_suffix=self.keep_suffix)
-        todo, skipped = self._split(tasks)
-        # What is there by now was looked for: from here on a result may only replace its own.
-        job = replace(job, overwrite=True)
-        report = _Report(len(tasks), self.as_json, self.quiet)
+        planned = plan(self.sources, self.dest, suffixes, new_suffix, keep_suffix=self.keep_suffix)
+        todo, skipped = self._split(planned.tasks)
+        existing = "replace" if self.overwrite else "skip" if self.skip else "fail"
+        job = replace(job, existing=existing)
+        stores.make_folder(self.dest)
+        stores.clear_unfinished(task.target for task in planned.tasks)
+        total = len(planned.tasks) + len(planned.unreadable)
+        report = BatchReport(total, self.as_json, self.quiet)
+        for name, why in planned.unreadable:
+            report.add(Outcome(name, None, "failed", error=why))
         for task in skipped:
             report.add(Outcome(task.source, task.target, "skipped"))
-        if self.scheduler is None:
-            outcomes = run_local(todo, job, min(self.jobs, max(len(todo), 1)))
-        else:
-            outcomes = run_on_dask(todo, job, self.scheduler, self.jobs)
-        for outcome in outcomes if todo else ():
-            report.add(outcome)
+        notice = functools.partial(compile_notice, self.quiet)
+        with (
+            report,
+            contextlib.closing(run(todo, job, self.jobs, self.scheduler, notice)) as outcomes,
+        ):
+            for outcome in outcomes:
+                report.add(outcome)
         if report.end():
             sys.exit(1)
 
@@ -175,76 +184,11 @@ class _Run:
 
         if self.overwrite:
             return tasks, []
-        there = [task for task in tasks if stores.exists(task.target)]
+        there = stores.existing([task.target for task in tasks], self.dest)
         if there and not self.skip:
-            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-            raise RnnicError(
-                f"{there[0].target}{more} exist already; use --skip-existing or --overwrite"
-            )
-        done = set(there)
-        return [task for task in tasks if task not in done], there
-
-
-class _Report:
-    """Progress on a terminal, lines of JSON, failures, and a summary."""
-
-    def __init__(self, total: int, as_json: bool, quiet: bool) -> None:
-        self._total, self._as_json, self._quiet = total, as_json, quiet
-        self._live = not quiet and sys.stderr.isatty()
-        self._started = time.perf_counter()
-        self._counts = {"done": 0, "skipped": 0, "failed": 0}
-        self._bytes_in = self._bytes_out = 0
-
-    def add(self, outcome: "Outcome") -> None:
-        """Take in what became of a file."""
-        self._counts[outcome.status] += 1
-        self._bytes_in += outcome.bytes_in
-        self._bytes_out += outcome.bytes_out
-        if self._as_json:
-            self._above(lambda: click.echo(json.dumps(outcome.to_dict())))
-        if outcome.error is not None:
-            told = outcome.error
-            if outcome.source not in told:
-                told = f"{outcome.source}: {told}"
-            self._above(lambda: click.echo(f"rnnic: {told}", err=True))
-        if self._live:
-            click.echo(f"\r\x1b[K{self._line()}", err=True, nl=False)
-
-    def _above(self, tell: Callable[[], None]) -> None:
-        """Say something in the place of the line of progress."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
-        tell()
-
-    def _line(self) -> str:
-        worked = self._counts["done"] + self._counts["failed"]
-        seconds = time.perf_counter() - self._started
-        finished = worked + self._counts["skipped"]
-        line = f"{finished} of {self._total}"
-        if worked:
-            left = int(seconds / worked * (self._total - finished))
-            line += f", {worked / seconds:.1f} files/s, {self._saved()}, {_clock(left)} left"
-        return line
-
-    def _saved(self) -> str:
-        saved = self._bytes_in - self._bytes_out
-        share = f" ({100 * saved / self._bytes_in:.0f} %)" if self._bytes_in else ""
-        return f"{saved / 1e6:.1f} MB saved{share}"
-
-    def end(self) -> bool:
-        """Print the summary; tells whether a file failed."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
-        if not self._quiet:
-            counts = ", ".join(f"{n} {status}" for status, n in self._counts.items() if n)
-            seconds = time.perf_counter() - self._started
-            click.echo(
-                f"{counts}; {self._bytes_in} bytes to {self._bytes_out}, {self._saved()},"
-                f" {_clock(int(seconds))}",
-                err=self._as_json,
-            )
-        return self._counts["failed"] > 0
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            more = f" and {len(there) - 1} more exist" if len(there) > 1 else " exists"
+            raise RnnicError(f"{min(there)}{more} already; use --skip-existing or --overwrite")
+        return (
+            [task for task in tasks if task.target not in there],
+            [task for task in tasks if task.target in there],
+        )

@@ -45,6 +45,9 @@ __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "state
 DEFAULT_LAMBDA = 0.10
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
+FITS = (0.15, 0.15, 0.8)
+"""Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
+filters. Textures that repeat from row to row, such as brick walls, gain 10 % by the first two."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
@@ -264,11 +267,8 @@ class TileEncoder:
                     ):
                         break
                 elif self._density > 0:
-                    seen = None if turn == 0 else self._rows
                     scaled = pass_step(self._params.step, step.level)
-                    fit_pass(
-                        step, PassInput(*given, source, scaled), self._fit, self._density, seen
-                    )
+                    self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
                 counts = self._histogram if turn >= self._turns - 1 else NO_COUNTS
                 self._coded_lanes[:] = False
                 self._code(step, source, children, weight, counts, (0, self._params.lanes))
@@ -277,6 +277,14 @@ class TileEncoder:
             self._parents = given
             self._samples, self._energies = children
         return self._finish()
+
+    def _fit_pass(self, step: Pass, given: PassInput, *, again: bool) -> None:
+        """Fit the filters and weights of a pass, once more if it was coded with some before."""
+        if again:
+            fit_pass(step, given, self._fit, self._density, self._rows)
+            return
+        for share in FITS:
+            fit_pass(step, given, self._fit, share * self._density)
 
     def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:
         """Encode one lane of the finest pass anew, from what `encode` made of the coarser passes.

@@ -96,6 +96,8 @@ class PyramidMethod(Method):
         model: Model,
         options: EncodeOptions,
         progress: Progress | None,
+        *,
+        reconstruct: bool = True,
     ) -> EncodedTiles:
         """Encode an image; `control` is the step size in samples."""
         if options.neighbors != EXACT_SEARCH:
@@ -110,9 +112,9 @@ class PyramidMethod(Method):
         bit_depth = 8 * pixels.itemsize
         step = min(max(round(control * STEP_SCALE), MIN_STEP[bit_depth]), MAX_STEP)
         params = PyramidParams(step, states_for_effort(effort), LANES, channels, bit_depth)
-        targeted = options.target_psnr is not None or options.target_bytes is not None
+        targeted = options.has_target
         keep = targeted and pixels.shape[0] * pixels.shape[1] <= _KEPT_PIXELS
-        reconstruction = np.empty_like(pixels)
+        reconstruction = np.empty_like(pixels) if reconstruct or targeted else None
         kept: dict[TileBox, BestTile] = {}
         done = 0
 
@@ -123,7 +125,9 @@ class PyramidMethod(Method):
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
             encoder = start(box)
-            data, reconstruction[window_of(box)] = encoder.encode()
+            data, rebuilt = encoder.encode()
+            if reconstruction is not None:
+                reconstruction[window_of(box)] = rebuilt
             if keep:
                 kept[box] = encoder
             done += 1
@@ -197,6 +201,7 @@ class _Touch(Touch):
 
     def _with(self, chosen: Iterable[int], work: _Work, bias: float) -> EncodedTiles:
         """Return the tiles, those chosen as `work` codes them."""
+        assert self.tiles.reconstruction is not None
         payloads, rebuilt = list(self.tiles.payloads), self.tiles.reconstruction.copy()
         weight = DEFAULT_LAMBDA * math.exp(bias)
 

@@ -68,8 +68,11 @@ class RasterMethod(Method):
         model: Model,
         options: EncodeOptions,
         progress: Progress | None,
+        *,
+        reconstruct: bool = True,
     ) -> EncodedTiles:
         """Encode an image; `control` is the error threshold."""
+        del reconstruct  # the planner needs it
         part = load_model(model.sections[SECTION]).part(pixels.shape[2])
         deep = pixels.dtype == np.uint16
         depth = plan_depth(control) if deep else Depth(0, control)
