@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -72,6 +75,30 @@ def test_view_refuses_what_is_no_file_of_ours(tmp_path: Path) -> None:
     result = CliRunner().invoke(command_line, ["view", str(wrong), "--no-browser"])
     assert result.exit_code == 1
     assert "wrong.rnnic" in result.stderr
+
+
+def test_view_serves_until_interrupted(tmp_path: Path) -> None:
+    photo, picture = tmp_path / "a.rnnic", tmp_path / "a.png"
+    rnnic.write(photo, np.zeros((8, 8), np.uint8))
+    Image.new("L", (8, 8)).save(picture)
+    command = [sys.executable, "-m", "rnnic", "view", "--no-browser", str(photo), str(picture)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(f"{url}files.json", timeout=30) as answer:
+            listed = json.loads(answer.read())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert [entry["picture"] for entry in listed] == [False, True]
+
+
+def test_a_port_that_is_taken_is_named(server: ViewerServer, tmp_path: Path) -> None:
+    photo = tmp_path / "a photo.rnnic"
+    port = str(server.server_address[1])
+    command = ["view", str(photo), "--no-browser", "--port", port]
+    result = CliRunner().invoke(command_line, command)
+    assert result.exit_code == 2
+    assert f"port {port} cannot be had" in result.stderr
 
 
 @pytest.fixture

@@ -190,20 +190,29 @@ export function chromaAlongY(P, p, n, s, taps, weights, d, r, row, sums, activit
   }
 }
 
-/** Add the part of the activity that comes from energies and magnitudes. */
-export function addEnergies(E, p, n, s, weights, above, above2, other, row, activity) {
+/** Add the part of the activities of both groups that comes from energies E, F and magnitudes, luma | chroma << 12. */
+export function addEnergies(E, F, p, n, s, weights, others, above, above2, row, activity, activity2) {
   const w4 = weights[4], w5 = weights[5], w6 = weights[6], w7 = weights[7], w8 = weights[8], w10 = weights[10], w11 = weights[11];
+  const u4 = others[4], u5 = others[5], u6 = others[6], u7 = others[7], u8 = others[8], u10 = others[10], u11 = others[11];
   p |= 0;
   n = (n + row) | 0;
-  let left = E[p - 1], middle = E[p];
-  let ml = 0, mm = above[row + 1];
+  let left = E[p - 1], middle = E[p], leftF = F[p - 1], middleF = F[p];
+  let ml = 0, cl = 0, mm = above[row + 1] & 4095, cm = above[row + 1] >> 12;
   for (let x = row | 0; x < n; x++) {
     const right = E[(p + 1) | 0];
-    const mr = above[(x + 2) | 0];
+    const rightF = F[(p + 1) | 0];
+    const next = above[(x + 2) | 0];
+    const far = above2[(x + 1) | 0];
+    const mr = next & 4095;
+    const cr = next >> 12;
     activity[x] = activity[x] + ((Math.imul(w4, middle) + Math.imul(w5, E[(p - s) | 0] + E[(p + s) | 0] + left + right) + Math.imul(w6, mm)
-      + Math.imul(w7, ml) + Math.imul(w8, mr) + Math.imul(w10, above2[(x + 1) | 0]) + Math.imul(w11, other[(x + 1) | 0])) >> 8);
+      + Math.imul(w7, ml) + Math.imul(w8, mr) + Math.imul(w10, far & 4095) + Math.imul(w11, cm)) >> 8);
+    activity2[x] = activity2[x] + ((Math.imul(u4, middleF) + Math.imul(u5, F[(p - s) | 0] + F[(p + s) | 0] + leftF + rightF) + Math.imul(u6, cm)
+      + Math.imul(u7, cl) + Math.imul(u8, cr) + Math.imul(u10, far >> 12) + Math.imul(u11, mm)) >> 8);
     left = middle; middle = right;
+    leftF = middleF; middleF = rightF;
     ml = mm; mm = mr;
+    cl = cm; cm = cr;
     p = (p + 1) | 0;
   }
 }
@@ -235,17 +244,17 @@ export function makeChildren(P, p, n, C, a, b, step, size, tap, v, sums, d, r, r
   }
 }
 
-/** Energies of the children of a row. */
-export function makeEnergies(E, p, n, C, a, b, step, m, row) {
+/** Energies of the children of a row, for both groups. */
+export function makeEnergies(E, F, p, n, C, D, a, b, step, m, row) {
   p |= 0;
   a |= 0;
   b |= 0;
   step |= 0;
   n = (n + row) | 0;
   for (let x = row | 0; x < n; x++) {
-    const energy = (m[(x + 1) | 0] + (E[p] >> 1)) | 0;
-    C[a] = energy;
-    C[b] = energy;
+    const magnitudes = m[(x + 1) | 0];
+    C[a] = C[b] = ((magnitudes & 4095) + (E[p] >> 1)) | 0;
+    D[a] = D[b] = ((magnitudes >> 12) + (F[p] >> 1)) | 0;
     p = (p + 1) | 0;
     a = (a + step) | 0;
     b = (b + step) | 0;
@@ -253,72 +262,80 @@ export function makeEnergies(E, p, n, C, a, b, step, m, row) {
 }
 
 /**
- * Read pairs from number `from`, 4 * column + lane, on, until a row of n of them is complete in the lanes 0 ... last (returns -1), or a pair needs
- * more than its common symbol, or a table of a context that is not there yet (returns the number of that pair; its context is in state[5]).
+ * Read pairs from number `from`, 4 * column + lane, on, until column `n` is reached (returns -1), or a pair needs more than its common symbol,
+ * or a table of a context that is not there yet (returns the number of that pair; its context is in state[5]).
  * Lanes take turns, so that the processor works on all of them at once; nothing is called, as engines then keep what they know of arrays.
  *
  * Rows of lanes are `stride` apart; those of magnitudes m begin with a zero. `state` is that of Lanes.
  */
 export function readPairs(
-  from, last, n, stride, activity0, activity1, left0, left1, classes0, classes1, nc, contexts,
-  first, symbols, ranges, shapes, vectors, next, words, state, v0, v1, v2, m0, m1,
+  from, last, n, stride, activity0, activity1, left0, left1, classes0, classes1, contexts, share, rareRows,
+  first, symbols, ranges, rare, rareRanges, shapes, vectors, next, words, state, v0, v1, v2, m,
 ) {
   last |= 0;
   n |= 0;
   stride |= 0;
   left0 |= 0;
   left1 |= 0;
-  nc |= 0;
   contexts |= 0;
+  share |= 0;
+  rareRows |= 0;
   first |= 0;
-  let lane = from & 3;
-  for (let x = from >> 2; x < n; x++) {
-    let i = (x + Math.imul(lane, stride)) | 0;
-    for (; lane <= last; lane++) {
-      const own = lane << 3;
-      const l0 = Math.imul(state[own + 3], left0) >> 8;
-      const l1 = Math.imul(state[own + 4], left1) >> 8;
+  let x = from >> 2;
+  for (let lane = from & 3; lane <= last; lane++) {
+    const own = lane << 3;
+    let old = state[own];
+    let at = state[own + 1];
+    let t = state[own + 2];
+    let left = state[own + 3];
+    for (let i = (x + Math.imul(lane, stride)) | 0, end = (n + Math.imul(lane, stride)) | 0; i < end; i++) {
+      const l0 = Math.imul(left & 4095, left0) >> 8;
+      const l1 = Math.imul(left >> 12, left1) >> 8;
       const a0 = (activity0[i] + (l0 < 16383 ? l0 : 16383)) >> 2;
       const a1 = (activity1[i] + (l1 < 16383 ? l1 : 16383)) >> 2;
-      const t = state[own + 2];
-      const book = t & 1;
-      const context = (Math.imul(book, contexts) + Math.imul(classes0[a0 < 4095 ? a0 : 4095], nc) + classes1[a1 < 4095 ? a1 : 4095]) | 0;
-      const old = state[own];
-      const slot = old & 4095;
-      const symbol = symbols[(context << 12) | slot];
-      const range = ranges[(context << 8) | symbol];
-      const rans = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
+      const luma = classes0[a0 < 4095 ? a0 : 4095];
+      const context = ((contexts & -(t & 1)) + luma + classes1[a1 < 4095 ? a1 : 4095]) | 0;
+      let slot = old & 4095;
+      let symbol = symbols[(context << 12) | slot];
+      let range = ranges[(context << 8) | symbol];
+      if (symbol >= first && range !== 0) {
+        old = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
+        if (old < 32768) old = (old << 16) | words[at++];
+        slot = old & 4095;
+        const row = ((rareRows & -(t & 1)) + (Math.imul(luma, share) >> 16)) | 0;
+        symbol = rare[(row << 12) | slot];
+        range = rareRanges[(row << 9) | symbol];
+      }
       if (range === 0) {
+        state[own] = old;
+        state[own + 1] = at;
+        state[own + 2] = t;
+        state[own + 3] = left;
         state[5] = context;
-        return (x << 2) | lane;
+        return ((i - Math.imul(lane, stride)) << 2) | lane;
       }
-      if (symbol >= first) {
-        state[5] = context;
-        state[own] = rans;
-        return (x << 2) | lane;
-      }
-      const shape = shapes[(book << 9) | symbol];
-      const signs = shape >> 24;
-      const vector = ((book << 12) | (symbol << 3) | (rans & ((1 << signs) - 1))) << 2;
+      const rans = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
+      const entry = ((t & 1) << 9) | symbol;
+      const shape = shapes[entry];
+      const signs = shape >> 25;
+      const vector = ((entry << 3) | (rans & ((1 << signs) - 1))) << 2;
       const rest = rans >> signs;
       // Without a branch: it could not be predicted. Words past the lane's end are noticed at the row's end.
       const short = (rest - 32768) >> 31;
-      const at = state[own + 1];
-      state[own] = (rest << (short & 16)) | (words[at] & short);
-      state[own + 1] = (at - short) | 0;
-      state[own + 2] = next[((t << 1) + ((shape >> 22) & 1)) | 0];
-      const magnitude0 = shape & 1023;
-      const magnitude1 = (shape >> 10) & 4095;
-      state[own + 3] = magnitude0;
-      state[own + 4] = magnitude1;
-      m0[(i + 1) | 0] = magnitude0;
-      m1[(i + 1) | 0] = magnitude1;
+      old = (rest << (short & 16)) | (words[at] & short);
+      at = (at - short) | 0;
+      t = next[((t << 1) + ((shape >> 24) & 1)) | 0];
+      left = shape & 0xffffff;
+      m[(i + 1) | 0] = left;
       v0[i] = vectors[vector];
       v1[i] = vectors[vector + 1];
       v2[i] = vectors[vector + 2];
-      i = (i + stride) | 0;
     }
-    lane = 0;
+    state[own] = old;
+    state[own + 1] = at;
+    state[own + 2] = t;
+    state[own + 3] = left;
+    x = 0;
   }
   return -1;
 }

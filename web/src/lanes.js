@@ -5,7 +5,7 @@ import { TruncatedError, need } from "./errors.js";
 import { readPairs } from "./kernels.js";
 
 // What is kept of each lane, eight numbers apart: rANS state, next word, state of the trellis, magnitudes of the pair to the left.
-const [STATE, AT, TRELLIS, LUMA, CHROMA, CONTEXT] = [0, 1, 2, 3, 4, 5];
+const [STATE, AT, TRELLIS, LEFT, CONTEXT] = [0, 1, 2, 3, 5];
 
 const ends = () => {
   throw new TruncatedError("a lane of a tile ends early");
@@ -46,11 +46,11 @@ export class Lanes {
   readRows(lanes, n, stride, activity, weights, limit, v, magnitudes) {
     const { tables, part, state, v: rest } = this;
     const last = lanes - 1;
-    for (let lane = 0; lane < lanes; lane++) state[8 * lane + LUMA] = state[8 * lane + CHROMA] = 0;
+    for (let lane = 0; lane < lanes; lane++) state[8 * lane + LEFT] = 0;
     let at = 0; // 4 * pair + lane
     for (;;) {
-      at = readPairs(at, last, n, stride, activity[0], activity[1], weights[0], weights[1], part.classOf[0], part.classOf[1], part.nc, tables.contexts,
-        tables.first, tables.symbols, tables.ranges, tables.shapes, tables.vectors, this.next, this.words, state, v[0], v[1], v[2], magnitudes[0], magnitudes[1]);
+      at = readPairs(at, last, n, stride, activity[0], activity[1], weights[0], weights[1], part.classOf[0], part.classOf[1], tables.contexts, tables.share, part.ny,
+        tables.first, tables.symbols, tables.ranges, tables.rareSymbols, tables.rareRanges, tables.shapes, tables.vectors, this.next, this.words, state, v[0], v[1], v[2], magnitudes);
       if (at < 0) break;
       const lane = at & 3;
       const own = 8 * lane;
@@ -62,16 +62,14 @@ export class Lanes {
       const i = (at >> 2) + lane * stride;
       const t = state[own + TRELLIS];
       const inBook = context - (t & 1) * tables.contexts;
-      this.consume(lane, 0);
       const branch = this.escape(lane, t & 1, Math.floor(inBook / part.nc), limit);
       state[own + TRELLIS] = this.next[2 * t + branch];
       v[0][i] = rest[0];
       v[1][i] = rest[1];
       v[2][i] = rest[2];
-      magnitudes[0][i + 1] = state[own + LUMA] = Math.min(Math.abs(rest[0]) >> 2, 4095);
-      magnitudes[1][i + 1] = state[own + CHROMA] = Math.min((Math.abs(rest[1]) + Math.abs(rest[2])) >> 2, 4095);
-      at = lane === last ? (at | 3) + 1 : at + 1;
-      if (at >> 2 === n) break;
+      const chroma = part.channels === 1 ? 0 : Math.min((Math.abs(rest[1]) + Math.abs(rest[2])) >> 2, 4095);
+      magnitudes[i + 1] = state[own + LEFT] = Math.min(Math.abs(rest[0]) >> 2, 4095) | (chroma << 12);
+      at += 4;
     }
     for (let lane = 0; lane < lanes; lane++) if (state[8 * lane + AT] > this.end[lane]) ends();
   }
@@ -118,11 +116,11 @@ export class Lanes {
       return -1;
     }
     const shape = tables.shapes[(book << 9) | symbol];
-    const signs = shape >> 24;
+    const signs = shape >> 25;
     const vector = ((book << 12) | (symbol << 3) | (this.state[8 * lane + STATE] & ((1 << signs) - 1))) << 2;
     this.consume(lane, signs);
     for (let c = 0; c < 3; c++) v[c] += tables.vectors[vector + c];
-    return (shape >> 22) & 1;
+    return (shape >> 24) & 1;
   }
 
   /** Drop bits of a lane's state and refill it. */

@@ -50,7 +50,7 @@ export class Planes {
   constructor(w, h, channels) {
     const two = () => [new Plane(w, h), new Plane(w, h)];
     this.samples = Array.from({ length: channels }, two); // parents and children
-    this.energies = Array.from({ length: channels === 1 ? 1 : 2 }, two);
+    this.energies = [two(), two()]; // the second one of grey tiles stays zero
     this.stride = w + 2; // a zero on each side
     const rows = () => new Int32Array(4 * this.stride);
     this.d = Array.from({ length: channels }, rows);
@@ -58,7 +58,6 @@ export class Planes {
     this.sums = Array.from({ length: channels }, rows);
     this.v = [rows(), rows(), rows()];
     this.activity = [rows(), rows()]; // luma, chroma
-    this.zeros = rows();
-    this.magnitudes = [[rows(), rows()], [rows(), rows()]]; // of the row above and the one two above
+    this.magnitudes = [rows(), rows()]; // luma | chroma << 12, of the row above and the one two above
   }
 }

@@ -49,9 +49,10 @@ export function parsePyramid(payload) {
     need(activity.every((weight) => weight <= 16384), "section PYRA has a weight beyond its limit");
     for (const list of edges) need(list.length < 64 && list.every((edge, i) => edge > (i ? list[i - 1] : 0)), "section PYRA has wrong edges");
     const [ny, nc] = [edges[0].length + 1, edges[1].length + 1];
-    const classOf = edges.map((list) => {
-      const table = new Uint8Array(4096);
-      for (const edge of list) for (let a = edge; a < 4096; a++) table[a]++;
+    // What each class of a group adds to a context.
+    const classOf = edges.map((list, group) => {
+      const table = new Uint16Array(4096);
+      for (const edge of list) for (let a = edge; a < 4096; a++) table[a] += group ? 1 : nc;
       return table;
     });
     const quantisers = [1, 2].map((books) => {
@@ -95,12 +96,21 @@ function checkFrequencies(values, symbols, bands) {
 
 /** Tables of a quantiser in one band; those of a context are made when it is first met. */
 export class Tables {
-  constructor({ books, entries, first, orbits, magnitudes, common, rare, contexts, rareContexts, stride, band }) {
+  constructor({ books, entries, first, orbits, magnitudes, common, rare, contexts, rareContexts, stride, band, ny, nc }) {
     Object.assign(this, { entries, first, common, rare, contexts, rareContexts, stride, band });
     this.symbols = new Uint8Array((books * contexts) << 12); // by context and slot
     this.ranges = new Int32Array((books * contexts) << 8); // by context and symbol: frequency << 12 | start
     this.rareTables = new Array(books * rareContexts);
-    this.shapes = new Int32Array(books << 9); // by book and entry: magnitudes | branch | number of sign bits
+    // The same of what escapes from common symbols lead to, by book and luma class; no range after an escape.
+    this.share = Math.ceil(65536 / nc); // luma class from its part of a context
+    this.rareSymbols = new Uint16Array((books * ny) << 12);
+    this.rareRanges = new Int32Array((books * ny) << 9);
+    for (let row = 0; row < books * ny; row++) {
+      const { slots, starts } = this.rareContext(Math.floor(row / ny), 4 * ny + (row % ny));
+      this.rareSymbols.set(slots, row << 12);
+      for (let s = 0; s < entries; s++) this.rareRanges[(row << 9) | s] = ((starts[s + 1] - starts[s]) << 12) | starts[s];
+    }
+    this.shapes = new Int32Array(books << 9); // by book and entry: luma, chroma magnitude | branch | number of sign bits
     this.vectors = new Int16Array(books << 14); // by book, entry and sign bits: three components and a gap
     for (let book = 0; book < books; book++) {
       for (let s = 0; s < entries; s++) {
@@ -108,7 +118,7 @@ export class Tables {
         const m = magnitudes.subarray((book * entries + s) * 3, (book * entries + s + 1) * 3);
         const signs = (k[0] > 0) + (k[1] > 0) + (k[2] > 0);
         const branch = (((k[0] + 1) >> 1) + k[1] + k[2]) & 1;
-        this.shapes[(book << 9) | s] = (m[0] >> 2) | (((m[1] + m[2]) >> 2) << 10) | (branch << 22) | (signs << 24);
+        this.shapes[(book << 9) | s] = (m[0] >> 2) | (((m[1] + m[2]) >> 2) << 12) | (branch << 24) | (signs << 25);
         for (let bits = 0; bits < 1 << signs; bits++) {
           for (let c = 0, bit = 0; c < 3; c++) {
             const negative = k[c] > 0 && (bits >> bit++) & 1;

@@ -10,6 +10,7 @@ import { halved, plainPixels, samplesOf } from "./lossless.js";
 import { Planes, geometry } from "./planes.js";
 import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 
+const NONE = new Int32Array(12); // weights of grey tiles for chroma
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
@@ -33,7 +34,7 @@ export function pyramidDecoder(header, part, reduce) {
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
   quantiser.bands[band] ??= new Tables({
-    ...quantiser, contexts: part.ny * part.nc, rareContexts: part.ny * 5 + 5, stride: part.bands, band,
+    ...quantiser, contexts: part.ny * part.nc, rareContexts: part.ny * 5 + 5, stride: part.bands, band, ny: part.ny, nc: part.nc,
   });
   const shared = { header, part, band, step, lanes, tables: quantiser.bands[band], next: Uint8Array.from(NEXT[states]), reduce };
   let planes = null;
@@ -153,11 +154,13 @@ class Tile {
     const filters = this.filters[level];
     const all = [...planes.samples, ...planes.energies];
     for (const [, child] of all) child.resize(w, h);
-    for (const rowsOf of [...planes.d, ...planes.r, ...planes.magnitudes.flat(), ...planes.v]) rowsOf.fill(0);
+    for (const rowsOf of [...planes.d, ...planes.r, ...planes.magnitudes, ...planes.v]) rowsOf.fill(0);
     const used = rows < 4 * lanes ? 1 : lanes;
     const share = Math.floor(rows / used);
     const extra = rows % used;
     const [sample, sampleChild] = planes.samples[0];
+    const [energy, energyChild] = planes.energies[0];
+    const [other, otherChild] = planes.energies[1];
     for (let turn = 0; turn < share + (extra ? 1 : 0); turn++) {
       const active = turn < share ? used : extra;
       for (let lane = 0; lane < active; lane++) {
@@ -170,13 +173,10 @@ class Tile {
           chroma(planes.samples[c][0].values, ...args, filters[c], scaled[1], planes.d[c], planes.r[c], row, planes.sums[c], planes.activity[1], c === 2 ? -1 : 0);
         }
         if (isCoded) {
-          planes.energies.forEach(([parent], g) => {
-            const [above, above2] = planes.magnitudes[g];
-            addEnergies(parent.values, p, columns, sample.stride, scaled[g], above, above2, channels === 1 ? planes.zeros : planes.magnitudes[1 - g][0], row, planes.activity[g]);
-          });
+          addEnergies(energy.values, other.values, p, columns, sample.stride, scaled[0], scaled[1] ?? NONE, ...planes.magnitudes, row, ...planes.activity);
         }
       }
-      const magnitudes = planes.magnitudes.map((pair) => pair[1]);
+      const magnitudes = planes.magnitudes[1];
       if (isCoded) this.reader.readRows(active, columns, planes.stride, planes.activity, left, limit, planes.v, magnitudes);
       for (let lane = 0; lane < active; lane++) {
         const y = lane * share + Math.min(lane, extra) + turn;
@@ -188,9 +188,9 @@ class Tile {
         planes.samples.forEach(([parent, child], c) => {
           makeChildren(parent.values, p, columns, child.values, a, b, step, size, filters[c][c ? 6 : 14], planes.v[c], planes.sums[c], planes.d[c], planes.r[c], row);
         });
-        planes.energies.forEach(([parent, child], g) => makeEnergies(parent.values, p, columns, child.values, a, b, step, magnitudes[g], row));
+        if (level > 0) makeEnergies(energy.values, other.values, p, columns, energyChild.values, otherChild.values, a, b, step, magnitudes, row);
       }
-      for (const pair of planes.magnitudes) pair.reverse();
+      planes.magnitudes.reverse();
     }
     for (const pair of all) {
       const [parent, child] = pair;
