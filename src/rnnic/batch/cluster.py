@@ -1,9 +1,10 @@
 """Running a batch on a Dask cluster."""
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -64,8 +65,21 @@ def run_on_dask(
                     n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None
                 )
             )
+        stack.enter_context(_silent("distributed.client"))
         client = stack.enter_context(_client(distributed, address, patience))
         yield from _results(distributed, client, tasks, job, (scheduler, patience))
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a library's logger quiet: what it would print with a traceback is raised here in a line."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _client(distributed: Any, address: Any, patience: float) -> Any:
