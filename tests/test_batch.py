@@ -217,7 +217,11 @@ def test_existing_results(tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--quality", 200), ("--method", "jam"), ("--metadata", "jam"), ("--jobs", 0)]
+    "arguments",
+    [
+        *(("--quality", 200), ("--method", "jam"), ("--metadata", "jam"), ("--jobs", 0)),
+        *(("--neighbors", "jam"), ("--quality", 90, "--psnr", 40)),
+    ],
 )
 def test_wrong_options_are_told_before_any_work(
     tree: Path, tmp_path: Path, arguments: tuple[object, ...]
