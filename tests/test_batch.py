@@ -229,7 +229,8 @@ def test_wrong_options_are_told_before_any_work(
     result = run("compress", tree, tmp_path / "out", *arguments)
     assert result.exit_code == 2, result.output
     assert not (tmp_path / "out").exists()
-    assert run("decompress", tree, tmp_path / "out", "--format", "jam").exit_code == 2
+    for wrong in (("--format", "jam"), ("--reduce", 6)):
+        assert run("decompress", tree, tmp_path / "out", *wrong).exit_code == 2
 
 
 def test_destinations_that_cannot_be_written_are_told_before_any_work(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 _MAX_DEFAULT_JOBS = 8
+_NOT_PIXELS = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+"""What Pillow knows by its first bytes, but does not read without other programs."""
 
 _SHARED = (
     click.argument("sources", nargs=-1, required=True),
@@ -113,14 +115,16 @@ def _readable_suffixes() -> frozenset[str]:
     return frozenset(
         suffix
         for suffix, kind in Image.registered_extensions().items()
-        if kind in Image.OPEN and suffix not in (".rnnic", ".pdf")
+        if kind in Image.OPEN and kind not in _NOT_PIXELS and suffix != ".rnnic"
     )
 
 
 @batch.command()
 @_shared_options
 @click.option("--format", "suffix", default="png", show_default=True, help="Suffix of the results.")
-@click.option("--reduce", type=int, default=0, metavar="K", help="At 1 / 2^K of the size.")
+@click.option(
+    "--reduce", type=click.IntRange(0, 5), default=0, metavar="K", help="At 1 / 2^K of the size."
+)
 @max_pixels_option
 @model_option
 def decompress(suffix: str, **settings: Any) -> None:
@@ -130,9 +134,10 @@ def decompress(suffix: str, **settings: Any) -> None:
 
     run = _Run.of(settings)
     options = {name: value for name, value in settings.items() if value is not None}
-    image_format(f"x.{suffix}")
+    suffix = "." + suffix.removeprefix(".")
+    image_format("x" + suffix)
     job = Job(compress=False, options=options | {"threads": 1})
-    run.go(job, frozenset({".rnnic"}), f".{suffix}")
+    run.go(job, frozenset({".rnnic"}), suffix)
 
 
 class _Run:
