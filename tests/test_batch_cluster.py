@@ -167,7 +167,7 @@ def test_a_lost_scheduler_is_told(photos: Path, cluster: Cluster) -> None:
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 1
     assert f"{address}: the scheduler is gone" in stderr
-    assert "Traceback" not in stderr
+    assert "Traceback" not in stderr, stderr
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
