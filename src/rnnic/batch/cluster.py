@@ -1,9 +1,10 @@
 """Running a batch on a Dask cluster."""
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -64,8 +65,23 @@ def run_on_dask(
                     n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None
                 )
             )
+        stack.enter_context(_silent())
         client = stack.enter_context(_client(distributed, address, patience))
         yield from _results(distributed, client, tasks, job, (scheduler, patience))
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Dask's loggers quiet here: what they would print with tracebacks is raised, in a line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _client(distributed: Any, address: Any, patience: float) -> Any:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 _MAX_DEFAULT_JOBS = 8
+_NOT_PIXELS = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+"""What Pillow knows by its first bytes, but does not read without other programs."""
 
 _SHARED = (
     click.argument("sources", nargs=-1, required=True),
@@ -76,34 +78,53 @@ def batch() -> None:
 @metadata_option
 def compress(kinds: str, **settings: Any) -> None:
     """Compress all images in SOURCES into DEST."""
-    from PIL import Image
-
     from rnnic.batch.work import Job
-    from rnnic.encoding import resolve_model
-    from rnnic.metadata import Metadata
-    from rnnic.methods import method_by_name
-    from rnnic.options import EncodeOptions
 
     run = _Run.of(settings)
     options = {name: value for name, value in option_names(settings).items() if value is not None}
-    # What is wrong with the options is told before any work.
-    checked = EncodeOptions(**options)
-    method_by_name(checked.chosen_method)
-    resolve_model(checked.model)
-    Metadata().chosen(kinds)
-    Image.init()
-    readable = {
-        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
-    }
+    _check_options(options, kinds)
     # Each file has a process of its own: its tiles need no threads.
     job = Job(compress=True, options=options | {"threads": 1}, metadata=kinds)
-    run.go(job, frozenset(readable) - {".rnnic", ".pdf"}, ".rnnic")
+    run.go(job, _readable_suffixes(), ".rnnic")
+
+
+def _check_options(options: dict[str, Any], kinds: str) -> None:
+    """Say what is wrong with the options before any work; what encodes is not imported for that."""
+    from rnnic.metadata import Metadata
+    from rnnic.methods import METHOD_NAMES, method_by_name
+    from rnnic.model import Model
+    from rnnic.options import EncodeOptions
+
+    checked = EncodeOptions(**options)
+    if checked.chosen_method not in METHOD_NAMES:
+        method_by_name(checked.chosen_method)
+    if checked.neighbors != "exact":
+        from rnnic.search import make_search
+
+        make_search(checked.neighbors)
+    if options.get("model") is not None:
+        Model.load(options["model"])
+    Metadata().chosen(kinds)
+
+
+def _readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of the images that Pillow reads."""
+    from PIL import Image
+
+    Image.init()
+    return frozenset(
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if kind in Image.OPEN and kind not in _NOT_PIXELS and suffix != ".rnnic"
+    )
 
 
 @batch.command()
 @_shared_options
 @click.option("--format", "suffix", default="png", show_default=True, help="Suffix of the results.")
-@click.option("--reduce", type=int, default=0, metavar="K", help="At 1 / 2^K of the size.")
+@click.option(
+    "--reduce", type=click.IntRange(0, 5), default=0, metavar="K", help="At 1 / 2^K of the size."
+)
 @max_pixels_option
 @model_option
 def decompress(suffix: str, **settings: Any) -> None:
@@ -113,9 +134,10 @@ def decompress(suffix: str, **settings: Any) -> None:
 
     run = _Run.of(settings)
     options = {name: value for name, value in settings.items() if value is not None}
-    image_format(f"x.{suffix}")
+    suffix = "." + suffix.removeprefix(".")
+    image_format("x" + suffix)
     job = Job(compress=False, options=options | {"threads": 1})
-    run.go(job, frozenset({".rnnic"}), f".{suffix}")
+    run.go(job, frozenset({".rnnic"}), suffix)
 
 
 class _Run:
