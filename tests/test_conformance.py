@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from make_conformance import FOLDER, base_planes, exact, pairs
+from conformance_valid import base_planes, exact, pairs
+from make_conformance import FOLDER
 from PIL import Image
 from test_web import in_javascript
 
