@@ -1,5 +1,6 @@
 """Method pyramid as users meet it: through the API, the container and both decoders."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -196,3 +197,14 @@ def test_traces_are_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(method, "encode_tile", encode)
     encoded.traces()
     assert looked_at[0] != looked_at[-1] == parse(memoryview(encoded.data)).tiles[0]
+
+
+@pytest.mark.parametrize("count", [0, 7, 9])
+def test_parameters_of_another_length_are_refused(count: int) -> None:
+    container = parse(memoryview(rnnic.encode(photo_like(8, 8))))
+    parameters = (container.header.parameters + b"\0")[:count]
+    header = dataclasses.replace(container.header, parameters=parameters)
+    data = serialize(header, [bytes(tile) for tile in container.tiles], container.metadata)
+    with pytest.raises(rnnic.FormatError, match=f"8 parameter bytes, not {count}") as caught:
+        rnnic.decode(data)
+    assert type(caught.value) is rnnic.FormatError

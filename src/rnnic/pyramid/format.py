@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.entropy.rans import SYMBOL_BITS, decoding_tables
-from rnnic.errors import FormatError, TruncatedError
+from rnnic.errors import FormatError
 from rnnic.pyramid.model import PASSES, ColourTables, PyramidModel, Quantiser
 
 __all__ = [
@@ -47,6 +47,9 @@ TRELLIS = {
     ),
 }
 # fmt: on
+
+
+_PARAMETERS = struct.Struct("<IBBBB")
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,11 @@ class PyramidParams:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PyramidParams":
-        """Read ``to_bytes``; raises ``FormatError`` if out of limits, ``TruncatedError`` if short."""
-        if len(data) < 8:
-            raise TruncatedError("pyramid parameters are truncated")
+        """Read ``to_bytes``; raises ``FormatError`` if it is of another length or out of limits."""
+        if len(data) != _PARAMETERS.size:
+            raise FormatError(f"method pyramid has 8 parameter bytes, not {len(data)}")
         try:
-            return cls(*struct.unpack_from("<IBBBB", data))
+            return cls(*_PARAMETERS.unpack(data))
         except ValueError as error:
             raise FormatError(str(error)) from error
 
