@@ -42,7 +42,7 @@ from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
 
-DEFAULT_LAMBDA = 0.10
+DEFAULT_LAMBDA = 0.12
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 FITS = (0.15, 0.15, 0.8)
@@ -60,7 +60,7 @@ def states_for_effort(effort: int) -> int:
 
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
-    return 0.4 if effort <= 5 else (0.6 if effort <= 7 else 1.5)
+    return 0.5 if effort <= 5 else (0.6 if effort <= 7 else 1.5)
 
 
 def fit_density(effort: int) -> float:
