@@ -14,7 +14,7 @@ from rnnic.metrics import psnr
 from rnnic.options import EncodeOptions
 from rnnic.pyramid import method as pyramid_method
 from rnnic.pyramid.decoder import decode_tile
-from rnnic.pyramid.encoder import TileEncoder
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
 from rnnic.pyramid.format import PyramidParams
 from rnnic.pyramid.method import SECTION
 from rnnic.pyramid.model import PyramidModel
@@ -142,7 +142,7 @@ def test_another_weight_moves_size_and_error() -> None:
     assert len(less[0]) < len(usual[0]) < len(more[0])
     assert psnr(less[1], PHOTO) < psnr(usual[1], PHOTO) < psnr(more[1], PHOTO)
     for lane in range(4):
-        same = encoder.again(0.1, lane)
+        same = encoder.again(DEFAULT_LAMBDA, lane)
     assert same[0] == usual[0]
 
 
