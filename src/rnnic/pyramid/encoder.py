@@ -60,7 +60,7 @@ def states_for_effort(effort: int) -> int:
 
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
-    return 0.5 if effort <= 5 else (0.6 if effort <= 7 else 1.5)
+    return {3: 0.3, 4: 0.4, 5: 0.5, 6: 0.6, 7: 0.6}.get(effort, 1.5)
 
 
 def fit_density(effort: int) -> float:
