@@ -15,6 +15,7 @@ __all__ = [
     "SIGNATURE_BYTES",
     "Chunk",
     "check_signature",
+    "checksum",
     "iterate_chunks",
     "pack_chunk",
 ]
@@ -43,6 +44,11 @@ class Chunk(NamedTuple):
         return self.kind[0].isupper()
 
 
+def checksum(kind: str, payload: bytes | memoryview) -> int:
+    """Return the CRC-32 of a chunk."""
+    return zlib.crc32(payload, zlib.crc32(kind.encode("ascii")))
+
+
 def pack_chunk(kind: str, payload: bytes) -> bytes:
     """Return the bytes of a chunk.
 
@@ -57,8 +63,7 @@ def pack_chunk(kind: str, payload: bytes) -> bytes:
             f" at most {MAX_CHUNK_BYTES} are possible"
         )
     head = _FRAME.pack(kind.encode("ascii"), len(payload))
-    crc = zlib.crc32(payload, zlib.crc32(head[:4]))
-    return b"".join((head, payload, _CRC.pack(crc)))
+    return b"".join((head, payload, _CRC.pack(checksum(kind, payload))))
 
 
 def check_signature(data: memoryview, signature: bytes, what: str) -> None:
@@ -112,7 +117,7 @@ def iterate_chunks(data: memoryview, start: int = SIGNATURE_BYTES) -> Iterator[C
             )
         payload = data[begin : begin + length]
         (crc,) = _CRC.unpack_from(data, begin + length)
-        if zlib.crc32(payload, zlib.crc32(raw)) != crc:
+        if checksum(kind, payload) != crc:
             raise ChecksumError(
                 f"chunk {kind} at byte {offset} is damaged (its CRC-32 does not match)"
             )

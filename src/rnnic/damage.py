@@ -15,6 +15,7 @@ from rnnic.chunks import (
     HEAD_BYTES,
     Chunk,
     check_signature,
+    checksum,
     iterate_chunks,
     pack_chunk,
 )
@@ -164,8 +165,7 @@ def _tile_at(data: memoryview, at: int, length: int) -> tuple[memoryview, Flaw |
     begin, end = at + HEAD_BYTES, at + HEAD_BYTES + length
     payload = data[begin:end]
     if end + CRC_BYTES <= len(data):
-        expected = pack_chunk("TILE", bytes(payload))[-CRC_BYTES:]
-        if bytes(data[end : end + CRC_BYTES]) == expected:
+        if int.from_bytes(data[end : end + CRC_BYTES], "little") == checksum("TILE", payload):
             return payload, None
         return payload, Flaw("its CRC-32 does not match", None)
     if len(payload) == 0 or bytes(data[at : at + 4]) != b"TILE":

@@ -178,11 +178,10 @@ def decode(
         return _decode(parse(memoryview(data), max_pixels), options)
     if on_error != "fill":
         raise OptionError(f"on_error is {on_error!r}; it must be 'raise' or 'fill'")
-    found = salvage(memoryview(data), max_pixels)
-    pixels = _decode(found.container, options, found)
+    found = decode_report(data, **options._asdict())
     if found.damage:
         warnings.warn(DamageWarning(found.damage), stacklevel=2)
-    return pixels
+    return found.pixels
 
 
 def decode_report(

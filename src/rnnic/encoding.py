@@ -254,6 +254,10 @@ class _Encoder:
         """The number that sets the quality, for options without a target."""
         return self.method.control(self.options, self.header.bit_depth)
 
+    def has_drawn_tiles(self) -> bool:
+        """Tell whether a tile may be coded without loss."""
+        return any(looks_drawn(self.colour[window_of(box)]) for box in self.boxes)
+
     def tiles(
         self, control: float, progress: Progress | None, what: str, *, reconstruct: bool = True
     ) -> EncodedTiles:
@@ -309,8 +313,7 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
         # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
-        drawn = any(looks_drawn(encoder.colour[window_of(box)]) for box in encoder.boxes)
-        if found.reached > goal.tolerance and options.exact_tiles and drawn:
+        if found.reached > goal.tolerance and options.exact_tiles and encoder.has_drawn_tiles():
             lossy = replace(encoder, options=replace(options, exact_tiles=False))
             other = _search(goal, lossy, progress).result
             if other is not None and len(other.data) < len(made.data):

@@ -47,7 +47,7 @@ TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 FITS = (0.15, 0.15, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
-filters. Textures that repeat from row to row, such as brick walls, gain 10 % by the first two."""
+filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]

@@ -273,8 +273,8 @@ def _trace(
         labels[covered] = np.repeat(luma + 2 * chroma, 2, axis=1)
         entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
 
-    window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-    # The choice of `encode_best` is not kept with the payload: the bytes tell which one it was.
+    window = window_of(box)
+    # The choice of `BestTile` is not kept with the payload: the bytes tell which one it was.
     given = pixels[window], params, model, options.effort, options.neighbors
     for tune in (True, False):
         if encode_tile(*given, tune=tune, sink=look)[0] == payload:
