@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.lossless.filters import filter_rows, unfilter_rows
+from rnnic.lossless.merging import distinct_colours, merge_colours
 
-__all__ = ["decode_lossless", "encode_lossless", "looks_drawn"]
+__all__ = ["MAX_COLOURS", "decode_lossless", "encode_lossless", "looks_drawn", "merge_colours"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 DIRECT, LESS_GREEN, PALETTE = 0, 1, 2
 MAX_COLOURS = 256
+"""More have no palette."""
 PLAIN, UPPER, ADAPTIVE = 0, 2, -1
 DRAWN_SHARE = 0.35
 DRAWN_ROWS = 256
@@ -81,14 +83,10 @@ def _bytes(samples: Pixels) -> npt.NDArray[np.uint8]:
 
 def _palette(pixels: Pixels) -> tuple[Pixels, npt.NDArray[np.uint8]] | None:
     """Return the colours, rising, and each pixel's number; None if there are too many."""
-    whole = np.zeros(pixels.shape[:2], np.uint64)
-    for c in range(pixels.shape[2]):
-        whole = (whole << np.uint64(8 * pixels.itemsize)) | pixels[:, :, c].astype(np.uint64)
-    distinct, first, indices = np.unique(whole, return_index=True, return_inverse=True)
-    if len(distinct) > MAX_COLOURS:
+    colours, indices, _ = distinct_colours(pixels)
+    if len(colours) > MAX_COLOURS:
         return None
-    colours = pixels.reshape(-1, pixels.shape[2])[first]
-    return colours, indices.reshape(whole.shape).astype(np.uint8)
+    return colours, indices.reshape(pixels.shape[:2]).astype(np.uint8)
 
 
 def _index_bits(colours: int) -> int:

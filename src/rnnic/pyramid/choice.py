@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.lossless import encode_lossless, looks_drawn
+from rnnic.lossless import MAX_COLOURS, encode_lossless, looks_drawn, merge_colours
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
@@ -17,12 +17,15 @@ __all__ = ["BestTile"]
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
+BITS_PER_COLOUR = 150.0
+"""What a colour less saves in drawings, about: its place in the palette, and more even statistics."""
 
 
 class BestTile:
     """Encodes a tile in the way that costs least.
 
-    Drawn tiles are tried without loss too: few colours and sharp edges often need fewer bytes so.
+    Drawn tiles are tried without loss too, and with fewer colours: few colours and sharp edges often need
+    fewer bytes so.
     Parameters are those of `rnnic.pyramid.encoder.encode_tile`, and whether it may be without loss.
     """
 
@@ -60,9 +63,12 @@ class BestTile:
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
         if self._try_exact:
-            exact = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(pixels))
-            if cost((exact, pixels)) < cost(best):
-                best, self._chosen = (exact, pixels), None
+            limit = BITS_PER_COLOUR * DEFAULT_LAMBDA * step**2
+            merged = merge_colours(pixels, limit, MAX_COLOURS)
+            for drawn in (pixels,) if merged is pixels else (pixels, merged):
+                data = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(drawn))
+                if cost((data, drawn)) < cost(best):
+                    best, self._chosen = (data, drawn), None
         self._best = best
         return best
 

@@ -43,6 +43,8 @@ from rnnic.pyramid.tuning import PassInput, fit_pass
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.12
+COARSE_WEIGHT = 0.9
+"""Factor of the weight in all passes but the finest: what these lose, finer ones have to predict without."""
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 FITS = (0.15, 0.15, 0.8)
@@ -325,6 +327,8 @@ class TileEncoder:
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
         scaled = pass_step(self._params.step, step.level)
+        if step.level > 0:
+            weight *= COARSE_WEIGHT
         self._queue = with_room(self._queue, self._filled, self._room(step))
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
