@@ -208,3 +208,38 @@ def test_parameters_of_another_length_are_refused(count: int) -> None:
     with pytest.raises(rnnic.FormatError, match=f"8 parameter bytes, not {count}") as caught:
         rnnic.decode(data)
     assert type(caught.value) is rnnic.FormatError
+
+
+def two_textures() -> np.ndarray:
+    """Return stripes across beside stripes along, each with noise: one filter does not suit both."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:384, :768]
+    waves = np.where(x < 384, np.sin(x / 1.7) * (y % 3), np.sin(y / 1.7) * (x % 3))
+    image = 128 + 30 * waves[..., None] + rng.normal(0, 3, (384, 768, 3))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def test_high_efforts_choose_the_tile_size() -> None:
+    image = two_textures()
+    assert rnnic.info(rnnic.encode(image, effort=7)).tile_size == 1024
+    data = rnnic.encode(image, effort=8)
+    chosen = rnnic.info(data).tile_size
+    assert chosen < 1024
+    assert rnnic.encode(image, effort=8, tile_size=chosen) == data
+    assert len(data) < len(rnnic.encode(image, effort=8, tile_size=1024))
+
+
+@pytest.mark.parametrize("options", [{"target_psnr": 36}, {"target_bytes": 9000}])
+def test_tile_sizes_are_chosen_for_targets_too(options: dict[str, int]) -> None:
+    image = two_textures()[:, 200:584]
+    data = rnnic.encode(image, effort=8, **options)
+    assert rnnic.info(data).tile_size in (1024, 512, 384)
+    if "target_psnr" in options:
+        assert psnr(rnnic.decode(data), image) >= options["target_psnr"]
+    else:
+        assert len(data) <= options["target_bytes"]
+
+
+def test_small_images_are_one_tile_at_any_effort() -> None:
+    image = two_textures()[:64, :96]
+    assert rnnic.info(rnnic.encode(image, effort=9)).tile_size == 1024

@@ -54,6 +54,19 @@ class TileBox(NamedTuple):
     height: int
 
 
+def box_at(index: int, width: int, height: int, size: int) -> TileBox:
+    """Return the place of tile number `index` of an image that is cut into tiles of side `size`."""
+    row, column = divmod(index, -(-width // size))
+    x, y = column * size, row * size
+    return TileBox(x, y, min(size, width - x), min(size, height - y))
+
+
+def tile_boxes(width: int, height: int, size: int) -> list[TileBox]:
+    """Return the places of all tiles."""
+    count = -(-width // size) * -(-height // size)
+    return [box_at(index, width, height, size) for index in range(count)]
+
+
 def window_of(box: TileBox) -> tuple[slice, slice]:
     """Return what picks a box out of an image's array."""
     return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
@@ -144,10 +157,7 @@ class Header:
 
     def tile_box(self, index: int) -> TileBox:
         """Return the place of tile number `index`."""
-        row, column = divmod(index, self.columns)
-        x, y = column * self.tile_size, row * self.tile_size
-        size = self.tile_size
-        return TileBox(x, y, min(size, self.width - x), min(size, self.height - y))
+        return box_at(index, self.width, self.height, self.tile_size)
 
     def to_bytes(self) -> bytes:
         """Return the payload of ``HEAD``."""

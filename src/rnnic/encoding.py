@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
 from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
-from rnnic.container import Header, TileBox, serialize, window_of
+from rnnic.container import Header, TileBox, serialize, tile_boxes, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
 from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
@@ -211,7 +211,12 @@ class _Encoder:
         model = resolve_model(options.model)
         if pixels.shape[2] % 2 == 0:
             pixels = _with_coded_alpha(pixels, options)
-        return cls(pixels, np.ndim(image), method, model, options, metadata or Metadata())
+        encoder = cls(pixels, np.ndim(image), method, model, options, metadata or Metadata())
+        if options.tile_size is not None:
+            return encoder
+        control = _goal(options).guess(encoder.colour) if options.has_target else encoder.control
+        size = method.best_tile_size(encoder.colour, control, model, options)
+        return replace(encoder, options=replace(options, tile_size=size))
 
     @functools.cached_property
     def header(self) -> Header:
@@ -230,7 +235,7 @@ class _Encoder:
     @functools.cached_property
     def boxes(self) -> list[TileBox]:
         """The places of the tiles."""
-        return [self.header.tile_box(index) for index in range(self.header.tile_count)]
+        return tile_boxes(self.header.width, self.header.height, self.header.tile_size)
 
     @functools.cached_property
     def colour(self) -> Pixels:
@@ -294,6 +299,14 @@ class _Encoder:
         return Encoded(self.file(tiles), reconstruction.reshape(shape), tiles, self._wrap)
 
 
+def _goal(options: EncodeOptions) -> Goal:
+    """Return the target of options that have one."""
+    if options.target_psnr is not None:
+        return PsnrGoal(options.target_psnr)
+    assert options.target_bytes is not None
+    return SizeGoal(options.target_bytes)
+
+
 def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     """Return the smallest file found that has the PSNR, or the best one within the bytes, asked for.
 
@@ -303,12 +316,7 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         If there is none; the message names what can be reached.
     """
     options, method = encoder.options, encoder.method
-    goal: Goal
-    if options.target_psnr is not None:
-        goal = PsnrGoal(options.target_psnr)
-    else:
-        assert options.target_bytes is not None
-        goal = SizeGoal(options.target_bytes)
+    goal = _goal(options)
     found = _search(goal, encoder, progress)
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:

@@ -119,6 +119,13 @@ class Method(ABC):
     def control(self, options: EncodeOptions, bit_depth: int) -> float:
         """Return the number that sets the quality, for options without a target."""
 
+    def best_tile_size(
+        self, pixels: Pixels, control: float, model: Model, options: EncodeOptions
+    ) -> int:
+        """Return the tile size that suits an image (H, W, c) with c = 1 or 3 at about this control."""
+        del pixels, control, model, options
+        return self.default_tile_size
+
     @abstractmethod
     def encode(
         self,

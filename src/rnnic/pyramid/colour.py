@@ -36,7 +36,7 @@ LEVELS = 6
 BANDS, BAND_ROWS = 4, 64
 
 
-def choose_colour(pixels: Pixels, step: int) -> npt.NDArray[np.int32]:
+def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> npt.NDArray[np.int32]:
     """Find the rotation whose components cost the least.
 
     The cost of a matrix is the sum of ``log2(1 + (r / s)**2)`` over a sample of residuals of a
@@ -48,13 +48,15 @@ def choose_colour(pixels: Pixels, step: int) -> npt.NDArray[np.int32]:
     pixels : uint8 or uint16 array, (height, width, 3)
     step : int
         Step size in 1/1024 sample.
+    thorough : bool
+        Whether all rows are looked at; otherwise a few bands of rows stand for a large image.
 
     Returns
     -------
     int32 array, (3, 3)
         ``rnnic.pyramid.fit.Fit.colour``.
     """
-    residuals = sample_residuals(pixels)
+    residuals = sample_residuals(pixels if thorough else banded(pixels))
     fixed = np.array(DEFAULT_COLOUR, np.float64).reshape(3, 3) / COLOUR_ONE
     if len(residuals) < 16 or not residuals.any():
         return to_fixed(fixed)
@@ -71,15 +73,17 @@ def choose_colour(pixels: Pixels, step: int) -> npt.NDArray[np.int32]:
     return to_fixed(best * signs[:, None])
 
 
-def sample_residuals(pixels: Pixels) -> npt.NDArray[np.float64]:
-    """Residuals of a Haar pyramid, (samples, 3), in orthonormal units of 8 bits; the finest weigh most."""
-    height, width = pixels.shape[:2]
-    # A few bands of rows stand for a large image.
+def banded(pixels: Pixels) -> Pixels:
+    """Return a few bands of rows, of not too many columns."""
+    height = len(pixels)
     if height > BANDS * BAND_ROWS:
         starts = np.linspace(0, height - BAND_ROWS, BANDS).astype(int) & ~1
         pixels = np.concatenate([pixels[s : s + BAND_ROWS] for s in starts])
-    if width > 1024:
-        pixels = pixels[:, :1024]
+    return pixels[:, :1024]
+
+
+def sample_residuals(pixels: Pixels) -> npt.NDArray[np.float64]:
+    """Residuals of a Haar pyramid, (samples, 3), in orthonormal units of 8 bits; the finest weigh most."""
     plane = pixels.astype(np.float32) / np.float32(DEPTH_SCALE[8 * pixels.itemsize])
     found = []
     count = SAMPLES

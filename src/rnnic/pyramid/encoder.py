@@ -43,11 +43,9 @@ from rnnic.pyramid.tuning import PassInput, fit_pass
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
 
 DEFAULT_LAMBDA = 0.12
-COARSE_WEIGHT = 0.9
-"""Factor of the weight in all passes but the finest: what these lose, finer ones have to predict without."""
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
-FITS = (0.15, 0.15, 0.8)
+FITS = (0.3, 0.3, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
 filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
@@ -62,12 +60,12 @@ def states_for_effort(effort: int) -> int:
 
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
-    return {3: 0.3, 4: 0.4, 5: 0.5, 6: 0.6, 7: 0.6}.get(effort, 1.5)
+    return {3: 0.3, 4: 0.4, 5: 0.45, 6: 0.6, 7: 0.6}.get(effort, 1.5)
 
 
 def fit_density(effort: int) -> float:
     """How many samples filters are fitted to; at zero they are the model's."""
-    return 0.0 if effort <= 1 else (1.0 if effort <= 6 else 4.0)
+    return 0.0 if effort <= 1 else (1.0 if effort <= 6 else 2.0)
 
 
 def turns_for_effort(effort: int) -> int:
@@ -217,7 +215,7 @@ class TileEncoder:
         self._params, self._sink = params, sink
         self._steps = passes(width, height)[0]
         pixels = np.ascontiguousarray(pixels)
-        self._fit = start_fit(pixels, params, model)
+        self._fit = start_fit(pixels, params, model, thorough=effort > 1)
         self._density = fit_density(effort) if tune else 0.0
         self._levels = pyramid_of(pixels, params, self._fit)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
@@ -327,8 +325,6 @@ class TileEncoder:
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
         scaled = pass_step(self._params.step, step.level)
-        if step.level > 0:
-            weight *= COARSE_WEIGHT
         self._queue = with_room(self._queue, self._filled, self._room(step))
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
@@ -359,12 +355,12 @@ class TileEncoder:
         return data, out.astype(self._params.dtype, copy=False)
 
 
-def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel) -> Fit:
+def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, thorough: bool) -> Fit:
     """Return a tile's colour matrix with the model's filters and weights, to be changed by pass."""
     fit = model_fit(model.tables(params.channels), model.band(params.step))
     colour = fit.colour
     if params.channels == 3:
-        colour = choose_colour(pixels, params.step)
+        colour = choose_colour(pixels, params.step, thorough=thorough)
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rnnic.container import Header, TileBox, window_of
+from rnnic.container import Header, TileBox, tile_boxes, window_of
 from rnnic.errors import FormatError, OptionError
 from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace, Touch
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile
+from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.decoder import decode_base_plane, decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
 from rnnic.pyramid.format import (
@@ -38,6 +39,11 @@ _TILE_MULTIPLE = 32
 _EXACT_LABEL = 4
 _GROUPS = 10
 _Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
+_TILE_SIZES = (1024, 512, 384)
+"""What is tried: small tiles follow an image better, large ones lose less at their borders."""
+_TRIED_SIDE = 2048
+_TRIAL_EFFORT = 5
+_LEAST_TILED_EFFORT = 8
 _KEPT_PIXELS = 1 << 22
 """Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
 
@@ -87,6 +93,34 @@ class PyramidMethod(Method):
             return options.step
         quality = DEFAULT_QUALITY if options.quality is None else options.quality
         return step_of_quality(quality, bit_depth)
+
+    def best_tile_size(
+        self, pixels: Pixels, control: float, model: Model, options: EncodeOptions
+    ) -> int:
+        """Return the tile size that suits an image; high efforts try some on its middle."""
+        if options.effort < _LEAST_TILED_EFFORT:
+            return self.default_tile_size
+        y, x = (max(0, side - _TRIED_SIDE) // 2 for side in pixels.shape[:2])
+        middle = np.ascontiguousarray(pixels[y : y + _TRIED_SIDE, x : x + _TRIED_SIDE])
+        height, width = middle.shape[:2]
+        trial = replace(options, effort=_TRIAL_EFFORT, target_psnr=None, target_bytes=None)
+        step = control * DEPTH_SCALE[8 * pixels.itemsize]
+        best, least, cuts = self.default_tile_size, math.inf, set[tuple[TileBox, ...]]()
+        for size in _TILE_SIZES:
+            boxes = tuple(tile_boxes(width, height, size))
+            if boxes in cuts:
+                continue
+            cuts.add(boxes)
+            made = self.encode(middle, boxes, control, model, trial, None)
+            assert made.reconstruction is not None
+            error = np.square(middle.astype(np.float32) - made.reconstruction).mean(
+                dtype=np.float64
+            )
+            bits = 8 * sum(map(len, made.payloads)) / middle.size
+            cost = error / step**2 + DEFAULT_LAMBDA * bits
+            if cost < least:
+                best, least = size, cost
+        return best
 
     def encode(
         self,
