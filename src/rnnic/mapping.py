@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _RETRIES = 3
+_GONE = "the scheduler is gone; start it and run again, with the same --checkpoints"
 _AHEAD = 3
 """Items handed out for each thread: their results wait where an earlier one takes longer."""
 
@@ -120,7 +121,7 @@ class DaskMapper:
         begun: deque[tuple[Any, Item]] = deque()
         try:
             while True:
-                count = _AHEAD * max(sum(self._client.nthreads().values()), 1)
+                count = _AHEAD * self._threads()
                 while len(begun) < count and (item := next(rest, _END)) is not _END:
                     future = self._client.submit(_call, shared, item, pure=False, retries=_RETRIES)
                     begun.append((future, item))
@@ -131,6 +132,14 @@ class DaskMapper:
         finally:
             with contextlib.suppress(Exception):  # there may be no scheduler any more to tell
                 self._client.cancel([future for future, _ in begun])
+
+    def _threads(self) -> int:
+        """Return how many threads the cluster has now; one where none is, for some may come."""
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise RnnicError(f"{self._scheduler}: {_GONE}") from error
+        return max(sum(threads.values()), 1)
 
     def _result(self, future: Any, name: str) -> Any:
         from distributed import KilledWorker
@@ -144,7 +153,7 @@ class DaskMapper:
             raise RnnicError(f"{name}: {said}") from error
         except Exception as error:  # what a worker cannot even begin has any type
             if self._client.status != "running":
-                raise RnnicError(f"{self._scheduler}: the scheduler is gone") from error
+                raise RnnicError(f"{self._scheduler}: {_GONE}") from error
             raise RnnicError(f"{name}: on a worker: {reason(error)}") from error
 
 
