@@ -6,7 +6,6 @@ fine quantiser, 6.02 dB a bit and sample.
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from rnnic.api import encode_image
 from rnnic.metrics import psnr
 from rnnic.model import Model
 from rnnic.options import EncodeOptions
-from rnnic.photos import PhotoFolder
+from rnnic.photos import LoadedPhotos, PhotoFolder
 from rnnic.raster.spreading import SPREADERS
 from rnnic.raster.training import RasterSettings, train
 
@@ -24,13 +23,13 @@ TEST_PHOTOS = 12
 
 def main(folder: str) -> None:
     """Train, code, print."""
-    photos = PhotoFolder(Path(folder), print)
-    training = range(0, len(photos), 2)
+    photos = PhotoFolder(folder, print)
+    training = LoadedPhotos([photos.load(index) for index in range(0, len(photos), 2)])
     tested = range(1, len(photos), 2)[:: max(1, len(photos) // 2 // TEST_PHOTOS)]
     base: dict[tuple[int, float], float] = {}
     for spread in SPREADERS:
         settings = RasterSettings(spread=spread, draws=1_000_000, windows=400)
-        section = train(lambda i: photos.load(training[i]), len(training), settings)
+        section = train(training, settings)
         model = Model({"RAST": section.to_bytes()}, {})
         row = []
         for threshold in THRESHOLDS:

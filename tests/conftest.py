@@ -4,9 +4,11 @@ With ``NUMBA_DISABLE_JIT=1`` kernels run as plain Python: tests marked slow are 
 model takes the default one's place.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import Cluster
 from hypothesis import settings
 from numba import config
 
@@ -42,3 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def photo() -> Path:
     """Return the path of the example photo."""
     return FOLDER.parent / "examples" / "kodim23.png"
+
+
+@pytest.fixture(name="cluster")
+def _cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Give a cluster to be started, in a folder that is not the test's."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    cluster = Cluster(folder)
+    yield cluster
+    for process in reversed(cluster.processes):
+        process.kill()
+        process.wait()

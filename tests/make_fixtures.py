@@ -14,6 +14,7 @@ from PIL import Image
 
 import rnnic
 from rnnic.model import Model
+from rnnic.photos import LoadedPhotos
 from rnnic.raster.training import PartSettings, RasterSettings, train
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -31,7 +32,7 @@ SMALL = RasterSettings(
 def small_model() -> Model:
     """Return a model so small that kernels can run as plain Python with it."""
     photos = [photo_like(60, 70, seed=seed) for seed in range(3)]
-    section = train(photos.__getitem__, len(photos), SMALL)
+    section = train(LoadedPhotos(photos), SMALL)
     return Model({"RAST": section.to_bytes()}, {"photos": len(photos)})
 
 

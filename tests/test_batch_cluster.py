@@ -1,17 +1,14 @@
 """Batches on real Dask clusters: schedulers and workers in processes of their own."""
 
 import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from checks import photo_like
+from clusters import MODULE, Cluster, wait_for
 from PIL import Image
 
 import rnnic
@@ -22,68 +19,7 @@ from rnnic.batch.work import Job
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
-MODULE = [sys.executable, "-m"]
 COUNT = 24
-
-
-def _wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "nothing came of it in time"
-        time.sleep(0.02)
-
-
-class Cluster:
-    """A scheduler and its workers; the folder they run in is not that of the batch."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._place = folder, folder / "scheduler.json"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def _start(self, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [*MODULE, *command],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder,
-            env=os.environ | environment,
-        )
-        self.processes.append(process)
-        return process
-
-    def start(self, workers: int, **environment: str) -> str:
-        """Start everything; return the scheduler's address."""
-        self.scheduler = self._start(
-            "distributed.cli.dask_scheduler",
-            *("--port", "0", "--host", "127.0.0.1", "--no-dashboard"),
-            *("--scheduler-file", str(self._place)),
-            **environment,
-        )
-        _wait_for(lambda: self._place.exists() and self._place.stat().st_size > 0)
-        for _ in range(workers):
-            self.add_worker()
-        return str(json.loads(self._place.read_text())["address"])
-
-    def add_worker(self) -> None:
-        """Start a worker of one thread that nobody restarts."""
-        worker = self._start(
-            *("distributed.cli.dask_worker", "--scheduler-file", str(self._place)),
-            *("--nworkers", "1", "--nthreads", "1", "--no-nanny", "--no-dashboard"),
-            *("--local-directory", str(self._folder / f"worker{len(self.workers)}")),
-        )
-        self.workers.append(worker)
-
-
-@pytest.fixture(name="cluster")
-def _cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    cluster = Cluster(folder)
-    yield cluster
-    for process in reversed(cluster.processes):
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(name="photos")
@@ -116,7 +52,7 @@ def test_a_killed_worker_loses_nothing(photos: Path, cluster: Cluster) -> None:
     folder = photos.parent
     out = folder / "out"
     child = _batch(folder, "compress", "photos", "out", "--scheduler", address)
-    _wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
+    wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
     cluster.workers[0].kill()
     stdout, stderr = child.communicate(timeout=240)
     assert child.returncode == 0, stderr
@@ -138,7 +74,7 @@ def test_a_file_that_kills_its_worker_is_given_up(photos: Path, cluster: Cluster
     address = cluster.start(workers=1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
     out = photos.parent / "out"
     child = _batch(photos.parent, "compress", photos, out, "--scheduler", address)
-    _wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
+    wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
     cluster.workers[0].kill()
     cluster.add_worker()
     stdout, stderr = child.communicate(timeout=240)
@@ -162,7 +98,7 @@ def test_a_lost_scheduler_is_told(photos: Path, cluster: Cluster) -> None:
     address = cluster.start(workers=1)
     out = photos.parent / "out"
     child = _batch(photos.parent, "compress", photos, out, "--scheduler", address)
-    _wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
+    wait_for(lambda: len(list(out.rglob("*.rnnic"))) >= 3)
     cluster.scheduler.kill()
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 1

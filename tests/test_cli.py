@@ -481,7 +481,8 @@ def test_palette_train(tmp_path: Path, photos: Path, image: Path, pixels: Pixels
     models = []
     for index, seed in enumerate((4, 4, 5)):
         out = tmp_path / f"{index}.rnnm"
-        result = run("palette", "train", photos, "-o", out, "--seed", seed, *small)
+        command = ("palette", "train", photos, "-o", out, "--seed", seed, *small)
+        result = run(*command, "--jobs", index + 1)
         assert result.exit_code == 0, result.output
         assert "broken.jpg" in result.stderr
         assert "3 photos" in result.stdout

@@ -8,18 +8,21 @@ from make_fixtures import SMALL
 import rnnic
 from rnnic.checkpoints import Checkpoints
 from rnnic.chunks import pack_chunk
+from rnnic.mapping import ThreadMapper
 from rnnic.model import MAX_MODEL_BYTES, MODEL_PATH_VARIABLE, Model
+from rnnic.photos import LoadedPhotos
 from rnnic.pyramid.training import TrainingSettings, _Run
 from rnnic.pyramid.training import train as train_pyramid
 from rnnic.raster.training import RasterSettings, merge_bins, train
 
 PHOTOS = [photo_like(60, 70, seed=seed) for seed in range(3)]
+LOADED = LoadedPhotos(PHOTOS)
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def own_model() -> Model:
-    return Model({"RAST": train(PHOTOS.__getitem__, 3, SMALL).to_bytes()}, {"photos": 3})
+    return Model({"RAST": train(LOADED, SMALL).to_bytes()}, {"photos": 3})
 
 
 def test_default_model_says_where_it_comes_from() -> None:
@@ -37,7 +40,7 @@ def test_model_comes_back(own_model: Model, tmp_path: Path) -> None:
 
 
 def test_training_is_reproducible(own_model: Model) -> None:
-    again = train(PHOTOS.__getitem__, 3, SMALL)
+    again = train(LOADED, SMALL)
     assert again.to_bytes() == own_model.sections["RAST"]
 
 
@@ -45,7 +48,7 @@ def test_training_is_reproducible(own_model: Model) -> None:
 def test_other_ways_of_spreading(spread: str) -> None:
     from dataclasses import replace
 
-    section = train(PHOTOS.__getitem__, 3, replace(SMALL, spread=spread))
+    section = train(LOADED, replace(SMALL, spread=spread))
     model = Model({"RAST": section.to_bytes()}, {})
     for image in (PHOTOS[0][:20, :20], PHOTOS[0][:20, :20, 0]):
         data = rnnic.encode(image, error_threshold=0, model=model)
@@ -55,13 +58,7 @@ def test_other_ways_of_spreading(spread: str) -> None:
 def test_pyramid_training_is_bounded_however_many_photos_there_are() -> None:
     settings = TrainingSettings()
     few, many = (
-        _Run(
-            [Path(str(i)) for i in range(n)],
-            settings,
-            lambda *_: None,
-            lambda _: PHOTOS[0],
-            Checkpoints(),
-        )
+        _Run(LoadedPhotos(PHOTOS[:1] * n), settings, lambda *_: None, Checkpoints(), ThreadMapper())
         for n in (5, 5000)
     )
     assert len(few.jobs(3, 0, settings.photos)) == 5
@@ -71,7 +68,6 @@ def test_pyramid_training_is_bounded_however_many_photos_there_are() -> None:
 @pytest.mark.slow
 def test_interrupted_training_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     settings = TrainingSettings(rounds=1, draws=2000, band_edges=(5.0,))
-    paths = [Path(str(index)) for index in range(len(PHOTOS))]
 
     class StoppedError(Exception):
         pass
@@ -84,13 +80,7 @@ def test_interrupted_training_goes_on_from_its_checkpoints(tmp_path: Path) -> No
                 raise StoppedError
             told.append(what)
 
-        model = train_pyramid(
-            paths,
-            progress=tell,
-            settings=settings,
-            load=lambda path: PHOTOS[int(path.name)],
-            checkpoints=checkpoints,
-        )
+        model = train_pyramid(LOADED, settings, tell, checkpoints)
         return model.to_bytes(), list(dict.fromkeys(told))
 
     expected, stages = trained(Checkpoints())
@@ -116,12 +106,12 @@ def test_unknown_spread_is_refused() -> None:
 
 def test_photos_too_small_are_refused() -> None:
     with pytest.raises(rnnic.OptionError, match="large enough"):
-        train(lambda _: np.zeros((1, 1, 3), np.uint8), 2, SMALL)
+        train(LoadedPhotos([np.zeros((1, 1, 3), np.uint8)] * 2), SMALL)
 
 
 def test_training_tells_progress() -> None:
     told: list[float] = []
-    train(PHOTOS.__getitem__, 3, SMALL, lambda done, _what: told.append(done))
+    train(LOADED, SMALL, lambda done, _what: told.append(done))
     assert told == sorted(told)
     assert told[-1] == 1.0
 

@@ -15,7 +15,7 @@ from rnnic.batch.work import Job, Outcome, reason, run_task
 from rnnic.errors import RnnicError
 from rnnic.extras import require
 
-__all__ = ["run_on_dask"]
+__all__ = ["connected", "run_on_dask", "wait_for_worker"]
 
 _RETRIES = 3
 _PATIENCE_SECONDS = 60
@@ -54,9 +54,18 @@ def run_on_dask(
     RnnicError
         If there is no scheduler or no worker, or the scheduler goes away.
     """
-    distributed: Any = require("distributed", "the library distributed", "dask")
     # A task whose worker died after its result was there is done again: it replaces its own result.
     job = replace(job, existing="replace", options=_absolute_model(job.options))
+    with connected(scheduler, jobs, patience) as (distributed, client):
+        yield from _results(distributed, client, tasks, job, (scheduler, patience))
+
+
+@contextlib.contextmanager
+def connected(
+    scheduler: str, jobs: int, patience: float = _PATIENCE_SECONDS
+) -> Iterator[tuple[Any, Any]]:
+    """Give the library distributed and a client; parameters and errors as `run_on_dask` has them."""
+    distributed: Any = require("distributed", "the library distributed", "dask")
     with contextlib.ExitStack() as stack:
         address = scheduler
         if scheduler == "local":
@@ -66,8 +75,21 @@ def run_on_dask(
                 )
             )
         stack.enter_context(_silent())
-        client = stack.enter_context(_client(distributed, address, patience))
-        yield from _results(distributed, client, tasks, job, (scheduler, patience))
+        yield distributed, stack.enter_context(_client(distributed, address, patience))
+
+
+def wait_for_worker(client: Any, scheduler: str, patience: float = _PATIENCE_SECONDS) -> None:
+    """Wait for the first worker.
+
+    Raises
+    ------
+    RnnicError
+        If none comes within `patience` seconds.
+    """
+    try:
+        client.wait_for_workers(1, timeout=patience)
+    except TimeoutError as error:
+        raise RnnicError(f"{scheduler}: no worker came within {patience:.0f} s") from error
 
 
 @contextlib.contextmanager
@@ -113,10 +135,7 @@ def _results(
             completed.add(future)
 
     submit(_FEWEST)
-    try:
-        client.wait_for_workers(1, timeout=patience)
-    except TimeoutError as error:
-        raise RnnicError(f"{scheduler}: no worker came within {patience:.0f} s") from error
+    wait_for_worker(client, scheduler, patience)
     window, counted = _window(client), time.monotonic()
     submit(window)
     for future in completed:
@@ -157,13 +176,9 @@ def _outcome(distributed: Any, future: Any, task: Task) -> Outcome:
 
 def _absolute(task: Task) -> Task:
     """Return a task with names that hold in another process's folder too."""
-    return Task(_absolute_name(task.source), _absolute_name(task.target))
-
-
-def _absolute_name(name: str) -> str:
-    return name if stores.is_url(name) else os.path.abspath(name)  # noqa: PTH100 links are kept
+    return Task(stores.absolute(task.source), stores.absolute(task.target))
 
 
 def _absolute_model(options: dict[str, Any]) -> dict[str, Any]:
     path = options.get("model")
-    return options if path is None else options | {"model": _absolute_name(path)}
+    return options if path is None else options | {"model": stores.absolute(path)}

@@ -22,6 +22,7 @@ from rnnic.stores import (
 )
 
 __all__ = [
+    "absolute",
     "clear_unfinished",
     "existing",
     "exists",
@@ -54,6 +55,11 @@ def join(folder: str, relative: str) -> str:
 def _local(name: str) -> str | None:
     """Return the path on this machine that a name or URL stands for, None if it is elsewhere."""
     return local_path(name) if is_url(name) else name
+
+
+def absolute(name: str) -> str:
+    """Return a name that holds in another process's folder too."""
+    return name if is_url(name) else os.path.abspath(name)  # noqa: PTH100 links are kept
 
 
 def identity(name: str) -> str:

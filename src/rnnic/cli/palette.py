@@ -37,6 +37,17 @@ def palette() -> None:
     metavar="DIR",
     help="Keep finished stages there; the same command goes on from them.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Photos at once.  [default: one a CPU, at most 8]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Work on a Dask cluster: tcp://HOST:PORT, or local, which starts one here.",
+)
 @overwrite_option
 def train(
     photo_dir: str,
@@ -44,26 +55,44 @@ def train(
     source: str,
     methods: str,
     checkpoints: str | None,
+    jobs: int | None,
+    scheduler: str | None,
     overwrite: bool,
     **settings: int | str | None,
 ) -> None:
     """Train a model on all photos in PHOTO_DIR and the folders in it.
 
-    The same photos, seed and settings give the same file.
+    PHOTO_DIR is a folder or a URL of one. The same photos, seed and settings give the same file, with any
+    number of jobs and on a cluster.
     """
     from pathlib import Path
 
+    from rnnic.mapping import mapper_for
     from rnnic.output import atomic_output, check_output
-    from rnnic.photos import PhotoFolder, train_model
+    from rnnic.parallel import thread_count
+    from rnnic.photos import PhotoFolder, without_pillows_warnings
     from rnnic.raster.training import RasterSettings
+    from rnnic.training import check_methods, train_model
 
     check_output(output, overwrite=overwrite)
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     wanted = RasterSettings(**chosen)
-    photos = PhotoFolder(Path(photo_dir), lambda line: click.echo(f"rnnic: {line}", err=True))
-    with naming(photo_dir), compile_notice(), progress_bar() as progress:
-        folder = None if checkpoints is None else Path(checkpoints)
-        model = train_model(photos, wanted, source, progress, methods.split(","), folder)
+    named = methods.split(",")
+    check_methods(named)
+    folder = None if checkpoints is None else Path(checkpoints)
+
+    def warn(line: str) -> None:
+        click.echo(f"rnnic: {line}", err=True)
+
+    with (
+        naming(photo_dir),
+        compile_notice(),
+        without_pillows_warnings(),
+        mapper_for(photo_dir, thread_count(jobs), scheduler) as mapper,
+    ):
+        photos = PhotoFolder(photo_dir, warn, mapper)
+        with progress_bar() as progress:
+            model = train_model(photos, wanted, source, progress, named, folder, mapper)
     data = model.to_bytes()
     with atomic_output(output, overwrite=overwrite) as file:
         file.write(data)

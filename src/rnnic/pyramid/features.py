@@ -10,8 +10,9 @@ from rnnic.pyramid.format import Pass
 from rnnic.pyramid.model import ACTIVITY_TERMS, CHROMA_TAPS, LUMA_TAPS, PASSES
 from rnnic.pyramid.tuning_kernels import gather_features
 
-__all__ = ["Centroids", "PassSamples", "collect", "gather"]
+__all__ = ["CentroidSums", "Centroids", "PassSamples", "collect", "gather"]
 
+CentroidSums = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]
 Array = npt.NDArray[np.float32]
 SAMPLES_PER_PASS = 6000
 
@@ -32,6 +33,11 @@ class PassSamples:
     def add(self, band: int, level: int, sample: dict[str, Array]) -> None:
         """Keep the samples of a pass."""
         self._found.setdefault((band, level), []).append(sample)
+
+    def extend(self, other: "PassSamples") -> None:
+        """Keep the samples of another collection too, behind these."""
+        for key, found in other._found.items():
+            self._found.setdefault(key, []).extend(found)
 
     def get(self, band: int, level: int) -> dict[str, Array]:
         """All samples of a band and level; falls back on the other bands if it has few."""
@@ -83,6 +89,17 @@ class Centroids:
         for c in range(channels):
             np.add.at(self.sums[..., c], at, truth[c])
         np.add.at(self.sums[..., 3], at, 1.0)
+
+    def parts(self) -> CentroidSums:
+        """Return the sums that are not zero, and where they are."""
+        flat = self.sums.reshape(-1, 4)
+        places = np.flatnonzero(flat[:, 3])
+        return places, flat[places]
+
+    def extend(self, parts: CentroidSums) -> None:
+        """Add what `parts` gave."""
+        places, sums = parts
+        self.sums.reshape(-1, 4)[places] += sums
 
     def move(
         self, orbits: npt.NDArray[np.uint8], magnitudes: npt.NDArray[np.int16]

@@ -1,18 +1,18 @@
 """Training of the shared model from photographs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rnnic.checkpoints import Checkpoints
 from rnnic.entropy.rans import SYMBOL_BITS
+from rnnic.mapping import Mapper, Photos, ThreadMapper
 from rnnic.pyramid.encoder import encode_tile
-from rnnic.pyramid.features import Centroids, PassSamples, collect
+from rnnic.pyramid.features import Centroids, CentroidSums, PassSamples, collect
 from rnnic.pyramid.fitting import (
     estimate_frequencies,
     fit_activity,
@@ -36,6 +36,7 @@ __all__ = ["TrainingSettings", "train"]
 
 Progress = Callable[[str, float], None]
 Pixels = npt.NDArray[np.uint8]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -146,62 +147,132 @@ def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
 
 
 def train(
-    photos: Sequence[Path],
-    seed: int = 1,
+    photos: Photos,
+    settings: TrainingSettings,
     progress: Progress | None = None,
-    settings: TrainingSettings | None = None,
-    load: Callable[[Path], Pixels] | None = None,
     checkpoints: Checkpoints | None = None,
+    mapper: Mapper | None = None,
 ) -> PyramidModel:
     """Train a model.
 
     Parameters
     ----------
-    photos : sequence of paths
-        Photographs; each is cropped or used as it is.
-    seed : int
-        The same seed and photos give the same model.
+    photos : Photos
+        At least one.
+    settings : TrainingSettings
+        Same settings and photos give the same model.
     progress : callable, optional
         Is given what is being done and the share that is done.
-    settings : TrainingSettings, optional
-    load : callable, optional
-        Reads a photo as uint8 (height, width, 3); Pillow by default.
     checkpoints : Checkpoints, optional
         Where stages are kept, and found again; its identity must name photos and settings.
+    mapper : Mapper, optional
+        Where photos are coded.
 
     Returns
     -------
     PyramidModel
     """
-    used = settings or TrainingSettings(seed=seed)
     told = progress or (lambda _what, _share: None)
-    run = _Run(sorted(photos), used, told, load or load_rgb, checkpoints or Checkpoints())
+    run = _Run(photos, settings, told, checkpoints or Checkpoints(), mapper or ThreadMapper())
     rgb = run.colour_tables(3)
     grey = run.colour_tables(1)
-    edges = np.rint(np.array(used.band_edges) * 1024).astype(np.uint32)
-    return PyramidModel(edges, grey, rgb)
+    return PyramidModel(run.edges, grey, rgb)
 
 
-def load_rgb(path: Path) -> Pixels:
-    """Read a photo with Pillow."""
-    from PIL import Image
+class _Job(NamedTuple):
+    """A photo's number and the step size to code it with, in 1/1024 sample."""
 
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    photo: int
+    step: int
+
+
+class _Counted(NamedTuple):
+    """What coding a photo tells: symbols of its band, samples, sums of what entries stood for."""
+
+    band: int
+    counts: npt.NDArray[np.int64]
+    samples: PassSamples
+    centroids: CentroidSums
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """Codes photos in a round: a function of the photo and these values alone.
+
+    Attributes
+    ----------
+    tables : ColourTables
+    turn : int
+    refit : bool
+        Whether samples for filters are wanted.
+    """
+
+    photos: Photos
+    settings: TrainingSettings
+    model: PyramidModel
+    channels: int
+    states: int
+    turn: int = 0
+    refit: bool = True
+
+    def pixels(self, photo: int) -> Pixels:
+        """Load a photo; grey is the luma of Rec. 601."""
+        pixels: Pixels = self.photos.load(photo)
+        if self.channels == 1:
+            grey: Pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+            return grey[:, :, None]
+        return pixels
+
+    def params(self, job: _Job) -> PyramidParams:
+        """Return a photo's parameters."""
+        return PyramidParams(job.step, self.states, 1, self.channels)
+
+    def collect(self, job: _Job) -> PassSamples:
+        """Gather features of every pass."""
+        samples = PassSamples(len(self.model.band_edges) + 1, self.channels)
+        rng = np.random.default_rng([self.settings.seed, 7, job.photo])
+        encode_tile(self.pixels(job.photo), self.params(job), self.model, 1,
+                    weight=self.settings.weight,
+                    sink=collect(samples, self.model.band(job.step), rng))  # fmt: skip
+        return samples
+
+    def count(self, job: _Job) -> _Counted:
+        """Count symbols."""
+        tables = self.model.tables(self.channels)
+        quantiser = tables.scalar if self.states == 1 else tables.trellis
+        books, entries, _ = quantiser.orbits.shape
+        counts = np.zeros((books * (tables.classes + tables.contexts), 1 << SYMBOL_BITS), np.int64)
+        samples = PassSamples(len(self.model.band_edges) + 1, self.channels)
+        centroids = Centroids(spacings(self.settings, self.states))
+        band = self.model.band(job.step)
+        rng = np.random.default_rng([self.settings.seed, 8, job.photo])
+        gather = collect(samples, band, rng) if self.refit else None
+
+        def sink(coded: Pass, state: dict[str, Any]) -> None:
+            if coded.level < 4:
+                centroids.add(coded, state)
+            if gather is not None:
+                gather(coded, state)
+
+        # Shared filters are fitted first, then tables to what images' own filters leave.
+        encode_tile(self.pixels(job.photo), self.params(job), self.model, 4, tune=self.turn > 0,
+                    weight=self.settings.weight, counts=counts, sink=sink)  # fmt: skip
+        counts = np.delete(counts, np.s_[entries:ESCAPE], axis=1)
+        return _Counted(band, counts, samples, centroids.parts())
 
 
 class _Run:
     """One training run."""
 
     def __init__(
-        self, photos: Sequence[Path], settings: TrainingSettings, progress: Progress,
-        load: Callable[[Path], Pixels], checkpoints: Checkpoints,
+        self, photos: Photos, settings: TrainingSettings, progress: Progress,
+        checkpoints: Checkpoints, mapper: Mapper,
     ) -> None:  # fmt: skip
         self.photos = photos
         self.settings = settings
         self.progress = progress
-        self.load = load
         self.checkpoints = checkpoints
+        self.mapper = mapper
         self.bands = len(settings.band_edges) + 1
         self.edges = np.rint(np.array(settings.band_edges) * 1024).astype(np.uint32)
 
@@ -244,7 +315,7 @@ class _Run:
             tables = self.with_centroids(tables, states, centroids)
         return tables
 
-    def jobs(self, channels: int, turn: int, limit: int) -> list[tuple[Path, int]]:
+    def jobs(self, channels: int, turn: int, limit: int) -> list[_Job]:
         """Photos and step sizes of a round; every round has its own step sizes."""
         rng = np.random.default_rng([self.settings.seed, channels, turn])
         order = rng.permutation(len(self.photos))
@@ -256,35 +327,30 @@ class _Run:
         wide = full[0] + (full[1] - full[0]) * np.minimum(2 * share, 1)
         narrow = most[0] + (most[1] - most[0]) * np.maximum(2 * share - 1, 0)
         steps = np.exp(np.where(share < 0.5, wide, narrow)) * 1024
-        return [(self.photos[i], int(s)) for i, s in zip(order[:count], steps, strict=True)]
-
-    def prepare(
-        self, path: Path, step: int, channels: int, states: int
-    ) -> tuple[Pixels, PyramidParams]:
-        """Load a photo and choose its parameters."""
-        pixels = self.load(path)
-        params = PyramidParams(step, states, 1, channels)
-        if channels == 1:
-            grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
-            return grey.astype(np.uint8)[:, :, None], params
-        return pixels, params
+        return [_Job(int(i), int(s)) for i, s in zip(order[:count], steps, strict=True)]
 
     def model(self, tables: ColourTables) -> PyramidModel:
         """Wrap tables so that the encoder can use them."""
         return PyramidModel(self.edges, tables, tables)
 
+    def mapped(
+        self, work: Callable[[_Job], Result], jobs: list[_Job], what: str
+    ) -> Iterator[Result]:
+        """Yield what `work` makes of the photos, in order."""
+        self.progress(what, 0.0)
+        found = self.mapper.map(work, jobs, lambda job: self.photos.name(job.photo))
+        for done, result in enumerate(found, 1):
+            yield result
+            self.progress(what, done / len(jobs))
+
     def collect(self, tables: ColourTables, channels: int, states: int, what: str) -> PassSamples:
         """Code photos and gather features of every pass."""
         samples = PassSamples(self.bands, channels)
-        model = self.model(tables)
         limit = self.settings.photos or 60
         jobs = self.jobs(channels, 0, min(limit, 60))
-        rng = np.random.default_rng([self.settings.seed, 7])
-        for i, (path, step) in enumerate(jobs):
-            self.progress(what, i / len(jobs))
-            pixels, params = self.prepare(path, step, channels, states)
-            encode_tile(pixels, params, model, 1, weight=self.settings.weight,
-                        sink=collect(samples, model.band(step), rng))  # fmt: skip
+        coding = _Coding(self.photos, self.settings, self.model(tables), channels, states)
+        for found in self.mapped(coding.collect, jobs, what):
+            samples.extend(found)
         return samples
 
     def count(
@@ -294,34 +360,24 @@ class _Run:
         quantiser = tables.scalar if states == 1 else tables.trellis
         books, entries, _ = quantiser.orbits.shape
         rows = books * (tables.classes + tables.contexts)
-        counts = np.zeros((self.bands, rows, 1 << SYMBOL_BITS), np.int64)
-        samples = PassSamples(self.bands, channels) if refit else None
+        counts = np.zeros((self.bands, rows, entries + 1), np.int64)
+        samples = PassSamples(self.bands, channels)
         centroids = Centroids(spacings(self.settings, states))
-        model = self.model(tables)
         jobs = self.jobs(channels, 10 * states + turn, self.settings.photos)
-        rng = np.random.default_rng([self.settings.seed, 8])
-        for i, (path, step) in enumerate(jobs):
-            self.progress(what, i / len(jobs))
-            pixels, params = self.prepare(path, step, channels, states)
-            band = model.band(step)
-            gather = None if samples is None else collect(samples, band, rng)
-
-            def sink(coded: Pass, state: dict[str, Any], gather: Any = gather) -> None:
-                if coded.level < 4:
-                    centroids.add(coded, state)
-                if gather is not None:
-                    gather(coded, state)
-
-            # Shared filters are fitted first, then tables to what images' own filters leave.
-            encode_tile(pixels, params, model, 4, tune=turn > 0, weight=self.settings.weight,
-                        counts=counts[band], sink=sink)  # fmt: skip
-        counts = np.delete(counts, np.s_[entries:ESCAPE], axis=2)
+        model = self.model(tables)
+        coding = _Coding(self.photos, self.settings, model, channels, states, turn, refit)
+        # In the photos' order: sums of floating point numbers depend on it.
+        for found in self.mapped(coding.count, jobs, what):
+            counts[found.band] += found.counts
+            samples.extend(found.samples)
+            centroids.extend(found.centroids)
         plain = books * tables.classes
         parts = [
             part.reshape(self.bands, books, -1, entries + 1)
             for part in (counts[:, :plain], counts[:, plain:])
         ]
-        return np.concatenate(parts, axis=2).astype(np.float64), samples, centroids
+        together = np.concatenate(parts, axis=2).astype(np.float64)
+        return together, samples if refit else None, centroids
 
     def with_centroids(
         self, tables: ColourTables, states: int, centroids: Centroids

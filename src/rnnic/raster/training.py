@@ -7,6 +7,8 @@ shares of all photos, whose number changes neither the memory nor, much, the tim
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from rnnic.container import TileBox
 from rnnic.entropy.huffman import code_lengths
 from rnnic.errors import OptionError
+from rnnic.mapping import Mapper, Photos, ThreadMapper
 from rnnic.raster import writing
 from rnnic.raster.encoder import parameters_for, plan_image
 from rnnic.raster.model import LITERAL_SYMBOLS, STRING_LENGTHS, CodeLengths, RasterModel, RasterPart
@@ -24,7 +27,6 @@ __all__ = ["PartSettings", "RasterSettings", "train"]
 
 Pixels = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
-LoadPhoto = Callable[[int], Pixels]
 Progress = Callable[[float, str], None]
 
 _WEIGHTS = np.array([6, 3, 4, 8, 6, 3, 3], np.uint8)
@@ -79,23 +81,27 @@ class RasterSettings:
 
 
 def train(
-    load: LoadPhoto, photos: int, settings: RasterSettings, progress: Progress | None = None
+    photos: Photos,
+    settings: RasterSettings,
+    progress: Progress | None = None,
+    mapper: Mapper | None = None,
 ) -> RasterModel:
     """Train both parts.
 
     Parameters
     ----------
-    load : callable
-        Returns photo number i as uint8 (H, W, 3).
-    photos : int
-        Their number, at least 1.
+    photos : Photos
+        At least one.
     settings : RasterSettings
         Same settings and photos give the same model.
     progress : callable, optional
         Receives the fraction done and what is being done.
+    mapper : Mapper, optional
+        Where photos are worked on.
     """
     told = progress or (lambda _done, _what: None)
-    points = _draw_all(load, photos, settings, told)
+    used = mapper or ThreadMapper()
+    points = _draw_all(photos, settings, told, used)
     parts = []
     for channels, own in ((1, settings.grey), (3, settings.rgb)):
         palettes = _make_palettes(points[channels], own, settings)
@@ -103,15 +109,25 @@ def train(
         counter = _Counter(empty)
         share = 0.3 + 0.2 * (channels == 3)
         width = 0.2 if channels == 1 else 0.5
-        for index in range(photos):
-            told(share + width * index / photos, f"counting symbols, {channels} channel(s)")
-            rng = np.random.default_rng([settings.seed, 2, channels, index])
-            photo = _as_channels(load(index), channels)
-            for _ in range(max(1, round(settings.windows / photos))):
-                counter.add(_random_window(photo, settings.window, rng), rng)
+        what = f"counting symbols, {channels} channel(s)"
+        told(share, what)
+        count = partial(_count, photos, settings, empty)
+        for done, counts in enumerate(used.map(count, range(len(photos)), photos.name), 1):
+            counter.extend(counts)
+            told(share + width * done / len(photos), what)
         parts.append(counter.finish(own.classes))
     told(1.0, "done")
     return RasterModel(*parts)
+
+
+def _count(photos: Photos, settings: RasterSettings, part: RasterPart, index: int) -> "_Counts":
+    """Encode a photo's windows and count their symbols."""
+    counter = _Counter(part)
+    rng = np.random.default_rng([settings.seed, 2, part.channels, index])
+    photo = _as_channels(photos.load(index), part.channels)
+    for _ in range(max(1, round(settings.windows / len(photos)))):
+        counter.add(_random_window(photo, settings.window, rng), rng)
+    return counter.counts
 
 
 def _as_channels(photo: Pixels, channels: int) -> Pixels:
@@ -130,26 +146,44 @@ def _random_window(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels
 
 
 def _draw_all(
-    load: LoadPhoto, photos: int, settings: RasterSettings, told: Progress
+    photos: Photos, settings: RasterSettings, told: Progress, mapper: Mapper
 ) -> dict[int, list[npt.NDArray[np.float64]]]:
     """Return, for 1 and 3 channels, draws of strings of 4, 2 and 1 pixels in palette units."""
-    drawn: dict[int, list[list[npt.NDArray[np.float32]]]] = {1: [[], [], []], 3: [[], [], []]}
-    each = -(-settings.draws // photos)
-    for index in range(photos):
-        told(0.2 * index / photos, "drawing differences")
-        rng = np.random.default_rng([settings.seed, 1, index])
-        photo = load(index)
-        for channels, lists in drawn.items():
-            pixels = _as_channels(photo, channels)
-            for out, length in zip(lists, STRING_LENGTHS[:3], strict=True):
-                if pixels.shape[0] > 1 and pixels.shape[1] > length:
-                    out.append(_draw(pixels, length, each, rng))
-    if not drawn[3][0]:
+    drawn: dict[tuple[int, int], list[npt.NDArray[np.float32]]] = {
+        (channels, length): [] for channels in (1, 3) for length in STRING_LENGTHS[:3]
+    }
+    what = "drawing differences"
+    told(0.0, what)
+    draw = partial(_draw_photo, photos, settings)
+    for done, found in enumerate(mapper.map(draw, range(len(photos)), photos.name), 1):
+        for kind, strings in found.items():
+            drawn[kind].append(strings)
+        told(0.2 * done / len(photos), what)
+    if not drawn[3, STRING_LENGTHS[0]]:
         raise OptionError("no photo is large enough to draw differences from; 5 x 2 pixels is")
     return {
-        channels: [np.concatenate(out).astype(np.float64) for out in lists]
-        for channels, lists in drawn.items()
+        channels: [
+            np.concatenate(drawn[channels, length]).astype(np.float64)
+            for length in STRING_LENGTHS[:3]
+        ]
+        for channels in (1, 3)
     }
+
+
+def _draw_photo(
+    photos: Photos, settings: RasterSettings, index: int
+) -> dict[tuple[int, int], npt.NDArray[np.float32]]:
+    """Return draws from a photo by channels and length."""
+    rng = np.random.default_rng([settings.seed, 1, index])
+    photo = photos.load(index)
+    each = -(-settings.draws // len(photos))
+    drawn = {}
+    for channels in (1, 3):
+        pixels = _as_channels(photo, channels)
+        for length in STRING_LENGTHS[:3]:
+            if pixels.shape[0] > 1 and pixels.shape[1] > length:
+                drawn[channels, length] = _draw(pixels, length, each, rng)
+    return drawn
 
 
 def _draw(
@@ -219,6 +253,15 @@ def _uncoded_part(channels: int, palettes: list[npt.NDArray[np.int16]]) -> Raste
     return RasterPart(channels, _WEIGHTS, no_boundaries, (four, two, small, large), lengths)
 
 
+class _Counts(NamedTuple):
+    """Numbers of symbols, by bins of activity all but the large ones."""
+
+    main: Counts
+    large: Counts
+    first: Counts
+    others: Counts
+
+
 class _Counter:
     """Counts symbols by activity, in bins that are merged into classes at the end."""
 
@@ -229,10 +272,17 @@ class _Counter:
         edges = {int(8 * 2 ** (i // 8) * (1 + i % 8 / 8)) for i in range(_BINS - 1)}
         self.edges = np.array(sorted(edge for edge in edges if edge <= top), np.int64)
         bins = len(self.edges) + 1
-        self.main = np.zeros((bins, part.main_symbols), np.int64)
-        self.large = np.zeros(part.sizes[3], np.int64)
-        self.first = np.zeros((bins, LITERAL_SYMBOLS), np.int64)
-        self.others = np.zeros((bins, LITERAL_SYMBOLS), np.int64)
+        self.counts = _Counts(
+            np.zeros((bins, part.main_symbols), np.int64),
+            np.zeros(part.sizes[3], np.int64),
+            np.zeros((bins, LITERAL_SYMBOLS), np.int64),
+            np.zeros((bins, LITERAL_SYMBOLS), np.int64),
+        )
+
+    def extend(self, counts: _Counts) -> None:
+        """Add what another one counted."""
+        for own, other in zip(self.counts, counts, strict=True):
+            own += other
 
     def add(self, pixels: Pixels, rng: np.random.Generator) -> None:
         """Encode a window at a random threshold and count."""
@@ -250,24 +300,25 @@ class _Counter:
         start = plan.symbols >= 0
         bins = np.searchsorted(self.edges, activities[start], side="right")
         symbols, extras = plan.symbols[start], plan.extras[start]
-        np.add.at(self.main, (bins, symbols), 1)
+        np.add.at(self.counts.main, (bins, symbols), 1)
         literal = self.part.main_symbols - 1
-        np.add.at(self.large, extras[symbols == literal - 1], 1)
+        np.add.at(self.counts.large, extras[symbols == literal - 1], 1)
         exact, bins = extras[symbols == literal], bins[symbols == literal]
-        np.add.at(self.first, (bins, exact & 255), 1)
+        np.add.at(self.counts.first, (bins, exact & 255), 1)
         if self.part.channels == 3:
-            np.add.at(self.others, (bins, exact >> 8 & 255), 1)
-            np.add.at(self.others, (bins, exact >> 16 & 255), 1)
+            np.add.at(self.counts.others, (bins, exact >> 8 & 255), 1)
+            np.add.at(self.counts.others, (bins, exact >> 16 & 255), 1)
 
     def finish(self, classes: int) -> RasterPart:
         """Return the part with classes and codes."""
-        starts = merge_bins(self.main, classes)
+        found = self.counts
+        starts = merge_bins(found.main, classes)
         main, first, others = (
             np.add.reduceat(counts, starts, axis=0)
-            for counts in (self.main, self.first, self.others)
+            for counts in (found.main, found.first, found.others)
         )
         lengths = CodeLengths(
-            _lengths(main), _lengths(self.large[None]), _lengths(first), _lengths(others)
+            _lengths(main), _lengths(found.large[None]), _lengths(first), _lengths(others)
         )
         boundaries = self.edges[starts[1:] - 1].astype(np.uint16)
         part = self.part
