@@ -253,7 +253,9 @@ class TileEncoder:
 
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
-        for step, source in zip(self._steps, self._levels[-2::-1], strict=True):
+        for step in self._steps:
+            del self._levels[-1]  # it is coded; the finest one is kept for `again`
+            source = self._levels[-1]
             given = self._samples, self._energies
             children = self._planes.take(step.width, step.height)
             if not self._coded_lanes.any():
