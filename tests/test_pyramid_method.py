@@ -216,7 +216,8 @@ def two_textures() -> np.ndarray:
     y, x = np.mgrid[:384, :768]
     waves = np.where(x < 384, np.sin(x / 1.7) * (y % 3), np.sin(y / 1.7) * (x % 3))
     image = 128 + 30 * waves[..., None] + rng.normal(0, 3, (384, 768, 3))
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def test_high_efforts_choose_the_tile_size() -> None:
@@ -230,7 +231,7 @@ def test_high_efforts_choose_the_tile_size() -> None:
 
 
 @pytest.mark.parametrize("options", [{"target_psnr": 36}, {"target_bytes": 9000}])
-def test_tile_sizes_are_chosen_for_targets_too(options: dict[str, int]) -> None:
+def test_tile_sizes_are_chosen_for_targets_too(options: dict[str, Any]) -> None:
     image = two_textures()[:, 200:584]
     data = rnnic.encode(image, effort=8, **options)
     assert rnnic.info(data).tile_size in (1024, 512, 384)
