@@ -43,8 +43,9 @@ _FARTHEST = math.log(4.0)
 _PROBE_BIAS = 0.2
 _STRONGER = 1.4
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
-_MAX_BIAS = 0.5
-_MILD_BIAS = 0.2
+_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS = 0.2, 0.5, 1.2
+_LEAST_RESPONSE = 0.1
+"""Even a part without residuals, which a probe does not move, may get some with less weight of bits."""
 _TRUST = 0.15
 _MAX_TOUCHES = 10
 
@@ -291,7 +292,7 @@ def _probed(goal: Goal, made: Made, pixels: Pixels, share: float, factor: float)
         made = made.touched(part, _PROBE_BIAS)
         after = goal.excess(made, pixels, share)
         change = (after - excess) / _PROBE_BIAS / goal.response
-        found.append(factor * min(max(change, 0.0), 2.0) * goal.response)
+        found.append(factor * min(max(change, _LEAST_RESPONSE), 2.0) * goal.response)
         excess = after
     return found
 
@@ -353,7 +354,7 @@ def _next_touch(
 
     As few parts as can do it with mild biases share the work equally.
     """
-    for limit in (_MILD_BIAS, _MAX_BIAS):
+    for limit in (_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS):
         ways = [
             math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
         ]
