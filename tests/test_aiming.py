@@ -162,4 +162,4 @@ def test_samples_are_blocks_from_all_over() -> None:
 
 @pytest.mark.parametrize("goal", [PsnrGoal(40.0), SizeGoal(1000)])
 def test_guesses_are_step_sizes(goal: PsnrGoal | SizeGoal) -> None:
-    assert 0.25 <= goal.guess(PHOTO) <= 128
+    assert 0.25 <= goal.guess(PHOTO, pyramid_method.METHOD.photos) <= 128

@@ -87,3 +87,39 @@ def test_the_end_of_the_span_is_told() -> None:
     found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 90)
     assert found.result is None
     assert found.reached == pytest.approx(60 - 6 * math.log(0.25) - 90)
+
+
+def test_a_jump_over_the_target_ends_the_search() -> None:
+    """Some trials are enough once good and bad controls are known."""
+    tried: list[float] = []
+
+    def jumps(control: float) -> float:
+        tried.append(control)
+        return (58.0 if control < 40 else 38.0) - math.log(control)
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=9.0, trials=4)
+    found = search.run(jumps, lambda quality: quality - 44.0)
+    assert found.result is not None
+    assert found.reached > 0.02
+    assert len(tried) == 4
+
+
+def test_trials_do_not_end_before_a_result_meets_the_target() -> None:
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=128.0, trials=1)
+    found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 55.0)
+    assert found.result is not None
+    assert found.reached >= 0
+
+
+def test_far_beyond_the_target_little_savings_end_the_search() -> None:
+    tried: list[float] = []
+
+    def lossless(control: float) -> float:
+        tried.append(control)
+        return control
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=4.0, settled=0.5)
+    found = search.run(lossless, lambda _: 10.0, cost=lambda control: 5000 - control)
+    assert found.result == max(tried)
+    assert not found.at_end
+    assert len(tried) == 2

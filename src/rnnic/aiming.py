@@ -15,10 +15,20 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.methods import Touch
+from rnnic.methods import Photos, Touch
 from rnnic.metrics import psnr
 
-__all__ = ["Aim", "Goal", "Made", "PsnrGoal", "SizeGoal", "aim_at", "refine", "sample_of"]
+__all__ = [
+    "LEAST_EFFORT",
+    "Aim",
+    "Goal",
+    "Made",
+    "PsnrGoal",
+    "SizeGoal",
+    "aim_at",
+    "refine",
+    "sample_of",
+]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 
@@ -26,22 +36,18 @@ _BLOCK = 112
 _CELL = 256
 _MAX_CELLS = 64
 _MIN_CELLS = 4
-_CHEAP = 1
+LEAST_EFFORT = 1
 _NO_TRELLIS = 2
 _COARSE_TRIALS = 6
 _FARTHEST = math.log(4.0)
 _PROBE_BIAS = 0.2
 _STRONGER = 1.4
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
-_MAX_BIAS = 0.5
-_MILD_BIAS = 0.2
+_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS = 0.2, 0.5, 1.2
+_LEAST_RESPONSE = 0.1
+"""Even a part without residuals, which a probe does not move, may get some with less weight of bits."""
 _TRUST = 0.15
 _MAX_TOUCHES = 10
-
-# What training crops have at these steps, in the middle: dB, and bits per pixel.
-_STEPS = (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-_PSNR = (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3)
-_BITS = (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1)
 
 
 class Made(Protocol):
@@ -75,9 +81,13 @@ class Goal(ABC):
     """Usual change of the excess with the logarithm of the step."""
     response: ClassVar[float]
     """Usual change of the excess with the bias of all parts, see `rnnic.methods.Touch`."""
+    gain: ClassVar[float]
+    """Usual excess at efforts with a trellis beyond that at the least (training crops)."""
     near: ClassVar[float]
     """An excess of a sample that tells enough about 0."""
     finer_is_more: ClassVar[bool]
+    settled: ClassVar[float]
+    """Beyond this excess, a coarser control must save more than a little."""
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -92,8 +102,8 @@ class Goal(ABC):
         """Return how far a file goes beyond the target; of a sample that is a share of the image."""
 
     @abstractmethod
-    def guess(self, pixels: Pixels) -> float:
-        """Return the step size at which photos meet the target."""
+    def guess(self, pixels: Pixels, photos: Photos) -> float:
+        """Return the control at which photos meet the target."""
 
     @property
     def middle(self) -> float:
@@ -109,8 +119,10 @@ class PsnrGoal(Goal):
     tolerance: float = 0.02
     slope = -6.0
     response = -0.4
+    gain = 0.2
     near = 0.4
     finer_is_more = True
+    settled = 0.5
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the PSNR in dB."""
@@ -125,11 +137,11 @@ class PsnrGoal(Goal):
         del share
         return self.measure(made, pixels) - self.target
 
-    def guess(self, pixels: Pixels) -> float:
-        """Return the step size of a usual photo at this PSNR."""
+    def guess(self, pixels: Pixels, photos: Photos) -> float:
+        """Return the control of a usual photo at this PSNR."""
         del pixels
-        logs = np.log(_STEPS[::-1])
-        return math.exp(float(np.interp(self.target, _PSNR[::-1], logs)))
+        logs = np.log(photos.controls[::-1])
+        return math.exp(float(np.interp(self.target, photos.psnr[::-1], logs)))
 
 
 @dataclass(frozen=True)
@@ -140,8 +152,10 @@ class SizeGoal(Goal):
     tolerance: float = -math.log(0.985)
     slope = 0.7
     response = 0.07
+    gain = 0.025
     near = 0.08
     finer_is_more = False
+    settled = math.inf
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the number of bytes."""
@@ -156,29 +170,33 @@ class SizeGoal(Goal):
         """Return the logarithm of target / bytes."""
         return math.log(self.target * share / self.measure(made, pixels))
 
-    def guess(self, pixels: Pixels) -> float:
-        """Return the step size of a usual photo at so many bits per pixel."""
+    def guess(self, pixels: Pixels, photos: Photos) -> float:
+        """Return the control of a usual photo at so many bits per pixel."""
         bits = math.log(8 * self.target / (pixels.shape[0] * pixels.shape[1]))
-        return math.exp(float(np.interp(bits, np.log(_BITS[::-1]), np.log(_STEPS[::-1]))))
+        logs = np.log(photos.controls[::-1])
+        return math.exp(float(np.interp(bits, np.log(photos.bits[::-1]), logs)))
 
 
 @dataclass(frozen=True)
 class Aim:
-    """A first step size, and how the excess is expected to change.
+    """A first control, and how the excess is expected to change.
 
     Parameters
     ----------
     first : float
-        The step size.
+        The control.
     slope : float
-        Change of the excess with the logarithm of the step size.
+        Change of the excess with the logarithm of the control.
     probe : callable
         Gives the change with the bias of each part, see `rnnic.methods.Touch`.
+    size : float
+        About the bytes of a file near the target, at the least effort.
     """
 
     first: float
     slope: float
     probe: Callable[[], list[float]]
+    size: float
 
 
 def sample_of(pixels: Pixels) -> Pixels:
@@ -205,8 +223,9 @@ def aim_at(
     effort: int,
     span: tuple[float, float],
     encode: Callable[[Pixels, int, float], Made],
+    photos: Photos,
 ) -> Aim:
-    """Find the step size to begin with.
+    """Find the control to begin with.
 
     Parameters
     ----------
@@ -215,9 +234,11 @@ def aim_at(
     effort : int
         The effort of the encodes that follow.
     span : tuple of float
-        Least and greatest step size.
+        Least and greatest control.
     encode : callable
-        Encodes pixels at an effort and a step size.
+        Encodes pixels at an effort and a control.
+    photos : Photos
+        What usual photos have.
     """
     sample = sample_of(pixels)
     share = sample.size / pixels.size
@@ -228,14 +249,14 @@ def aim_at(
         return min(max(control * math.exp(step), span[0]), span[1])
 
     slope = goal.slope
-    control = min(max(goal.guess(pixels), span[0]), span[1])
-    made = encode(sample, _CHEAP, control)
+    control = min(max(goal.guess(pixels, photos), span[0]), span[1])
+    made = encode(sample, LEAST_EFFORT, control)
     excess = goal.excess(made, sample, share)
     for _ in range(_COARSE_TRIALS):
         following = moved(control, excess, slope)
         if abs(excess) <= goal.near or following == control:
             break
-        made = encode(sample, _CHEAP, following)
+        made = encode(sample, LEAST_EFFORT, following)
         found = goal.excess(made, sample, share)
         if math.isfinite(excess) and math.isfinite(found):
             seen = (found - excess) / math.log(following / control)
@@ -243,16 +264,19 @@ def aim_at(
             slope = min(max(seen / goal.slope, 0.4), 4.0) * goal.slope
         control, excess = following, found
     probed = made, sample, share
-    if sample is not pixels and effort != _CHEAP:
+    if sample is not pixels and effort != LEAST_EFFORT:
         own = goal.excess(encode(sample, effort, control), sample, share)
         if effort > _NO_TRELLIS:
-            whole = encode(pixels, _CHEAP, control)
+            whole = encode(pixels, LEAST_EFFORT, control)
             own += goal.excess(whole, pixels) - excess
             probed = whole, pixels, 1.0
         excess = own
+    elif effort > _NO_TRELLIS:
+        excess += goal.gain
     factor = _STRONGER if effort > _NO_TRELLIS else 1.0
     first = control if math.isnan(excess) else moved(control, excess, slope)
-    return Aim(first, slope, cache(partial(_probed, goal, *probed, factor)))
+    size = len(probed[0].data) / probed[2]
+    return Aim(first, slope, cache(partial(_probed, goal, *probed, factor)), size)
 
 
 def _probed(goal: Goal, made: Made, pixels: Pixels, share: float, factor: float) -> list[float]:
@@ -268,7 +292,7 @@ def _probed(goal: Goal, made: Made, pixels: Pixels, share: float, factor: float)
         made = made.touched(part, _PROBE_BIAS)
         after = goal.excess(made, pixels, share)
         change = (after - excess) / _PROBE_BIAS / goal.response
-        found.append(factor * min(max(change, 0.0), 2.0) * goal.response)
+        found.append(factor * min(max(change, _LEAST_RESPONSE), 2.0) * goal.response)
         excess = after
     return found
 
@@ -330,7 +354,7 @@ def _next_touch(
 
     As few parts as can do it with mild biases share the work equally.
     """
-    for limit in (_MILD_BIAS, _MAX_BIAS):
+    for limit in (_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS):
         ways = [
             math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
         ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.aiming import Goal, PsnrGoal, SizeGoal, aim_at, refine
+from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, SizeGoal, aim_at, refine
 from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
 from rnnic.container import Header, TileBox, serialize, tile_boxes, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
@@ -30,6 +30,10 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
+_TRIALS, _QUICK_TRIALS = 4, 7
+"""So many encodes of the whole image are enough once the target is between two; of a quick method."""
+_HOPE = 0.5
+"""The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
 _LEAST_PSNR = 25.0
 """From here on, an image that is better even with the coarsest step has met its target."""
 
@@ -254,6 +258,13 @@ class _Encoder:
             thread_count(self.options.threads),
         )
 
+    def with_options(self, options: EncodeOptions) -> "_Encoder":
+        """Return an encoder of the same image whose other options have no part in alpha."""
+        other = replace(self, options=options)
+        if self.header.has_alpha:
+            vars(other)["alpha"] = self.alpha
+        return other
+
     @property
     def control(self) -> float:
         """The number that sets the quality, for options without a target."""
@@ -317,13 +328,16 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     """
     options, method = encoder.options, encoder.method
     goal = _goal(options)
-    found = _search(goal, encoder, progress)
+    # What is smooth and quick to code tells where the target is: tiles without loss jump over it.
+    drawn = method.has_effort and options.exact_tiles and encoder.has_drawn_tiles()
+    lossy = encoder.with_options(replace(options, exact_tiles=False)) if drawn else encoder
+    aim = _aim(goal, lossy, progress)
+    found = _search(goal, encoder, aim, progress)
     made = found.result
     if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
-        # Tiles without loss jump over targets: without them there may be a smaller file beyond the jump.
-        if found.reached > goal.tolerance and options.exact_tiles and encoder.has_drawn_tiles():
-            lossy = replace(encoder, options=replace(options, exact_tiles=False))
-            other = _search(goal, lossy, progress).result
+        # Without those tiles there may be a smaller file beyond the jump.
+        if found.reached > goal.tolerance and drawn and _HOPE * aim.size < len(made.data):
+            other = _search(goal, lossy, aim, progress).result
             if other is not None and len(other.data) < len(made.data):
                 made = other
         if found.at_end and goal.target >= _LEAST_PSNR:
@@ -342,9 +356,25 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     return made.without_encoder()
 
 
-def _search(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Found[Encoded]:
-    """Search the control that meets a goal."""
+def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
+    """Find where to begin with a search."""
     options, method = encoder.options, encoder.method
+    span = method.control_range(encoder.header.bit_depth)
+
+    def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
+        lighter = encoder.with_options(replace(options, effort=effort))
+        if pixels is not encoder.pixels:
+            lighter = replace(encoder, pixels=pixels, options=lighter.options)
+        return lighter.run(control, progress, "aiming")
+
+    # Without efforts, all encodes are of the least one.
+    effort = options.effort if method.has_effort else LEAST_EFFORT
+    return aim_at(goal, encoder.pixels, effort, span, rough, method.photos)
+
+
+def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) -> Found[Encoded]:
+    """Search the control that meets a goal."""
+    method = encoder.method
     trials = 0
 
     def attempt(control: float) -> Encoded:
@@ -358,17 +388,19 @@ def _search(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Found[E
     def cost(made: Encoded) -> float:
         return len(made.data) if isinstance(goal, PsnrGoal) else excess(made)
 
+    def refined(made: Encoded, over: float) -> Encoded:
+        return refine(goal, aim, made, encoder.pixels, over)
+
     span = method.control_range(encoder.header.bit_depth)
-    search = Search(span, method.control_resolution, goal.tolerance, goal.finer_is_more)
-    if not method.has_effort:
-        return search.run(attempt, excess, cost=cost)
-
-    def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
-        lighter = replace(encoder, pixels=pixels, options=replace(options, effort=effort))
-        return lighter.run(control, progress, "aiming")
-
-    aim = aim_at(goal, encoder.pixels, options.effort, span, rough)
-    search = replace(search, narrow=_NARROW, first=aim.first, slope=aim.slope)
-    return search.run(
-        attempt, excess, lambda made, over: refine(goal, aim, made, encoder.pixels, over), cost
+    search = Search(
+        span,
+        method.control_resolution,
+        goal.tolerance,
+        goal.finer_is_more,
+        narrow=_NARROW,
+        first=aim.first,
+        slope=aim.slope,
+        trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
+        settled=goal.settled,
     )
+    return search.run(attempt, excess, refined, cost)

@@ -8,7 +8,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = [
     "METHOD_NAMES",
     "EncodedTiles",
     "Method",
+    "Photos",
     "TileDecoder",
     "TileTrace",
     "Touch",
@@ -56,6 +57,14 @@ class TileTrace:
     y: int
     labels: npt.NDArray[np.uint8]
     entries: npt.NDArray[np.int32]
+
+
+class Photos(NamedTuple):
+    """What photos usually have at some controls, rising: PSNR in dB, and bits per pixel."""
+
+    controls: tuple[float, ...]
+    psnr: tuple[float, ...]
+    bits: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +119,8 @@ class Method(ABC):
     """Whether the option ``effort`` means anything."""
     control_resolution: ClassVar[float]
     """Values of it closer than this are as good as the same."""
+    photos: ClassVar[Photos]
+    """Where the search for a target begins."""
 
     @abstractmethod
     def control_range(self, bit_depth: int) -> tuple[float, float]:

@@ -14,6 +14,8 @@ _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
 _BEYOND = 1.2
 """A result beyond the tolerance must cost so much less to be the better one."""
+_LITTLE = 0.97
+"""Of results far beyond the target, the next must cost at most so much of the one before."""
 
 
 class _Trial(NamedTuple):
@@ -41,7 +43,8 @@ class Search:
 
     The excess is taken as monotone in the control and nearly linear in its logarithm: a secant needs
     four to six encodes, fewer from a good start. Where it fails to halve the bracket, as on stairs,
-    halving takes its place, and a bracket of `narrow` ends the search.
+    halving takes its place, and a bracket of `narrow` ends the search. Where the excess jumps, no control
+    is within the tolerance: `trials` and `settled` keep the search short.
 
     Parameters
     ----------
@@ -59,6 +62,10 @@ class Search:
         The control to begin with.
     slope : float, optional
         How much the excess changes with the logarithm of the control, near the target.
+    trials : int
+        So many encodes are enough once a good and a bad control are known.
+    settled : float
+        With an excess beyond it, a result that costs hardly less than the one before ends the search.
     """
 
     span: tuple[float, float]
@@ -68,6 +75,8 @@ class Search:
     narrow: float = 0.01
     first: float = _FIRST
     slope: float | None = None
+    trials: int = _MAX_TRIALS
+    settled: float = math.inf
 
     def run(
         self,
@@ -116,9 +125,11 @@ class Search:
             value = reached if cost is None else cost(result)
             if reached > self.tolerance:
                 value *= _BEYOND
+            done = 0 <= reached <= self.tolerance
+            done = done or (reached > self.settled and value > _LITTLE * least)
             if reached >= 0 and (best is None or value < least):
                 best, least, reached_best = result, value, reached
-            if 0 <= reached <= self.tolerance:
+            if done or (good and bad and best is not None and len(tried) >= self.trials):
                 break
             width = abs(good.place - bad.place) if good and bad else math.inf
             slope = self._slope(slope, last, trial)

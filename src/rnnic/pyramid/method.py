@@ -10,7 +10,16 @@ import numpy as np
 
 from rnnic.container import Header, TileBox, tile_boxes, window_of
 from rnnic.errors import FormatError, OptionError
-from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace, Touch
+from rnnic.methods import (
+    EncodedTiles,
+    Method,
+    Photos,
+    Pixels,
+    Progress,
+    TileDecoder,
+    TileTrace,
+    Touch,
+)
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
@@ -72,6 +81,12 @@ class PyramidMethod(Method):
     control_resolution = 2 / STEP_SCALE
     prefix_gives = "coarser levels"
     has_effort = True
+    # Medians of training crops.
+    photos = Photos(
+        (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
+        (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3),
+        (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1),
+    )
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
         """Return the least and the greatest step size."""

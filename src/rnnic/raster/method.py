@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnic.container import Header, TileBox, window_of
 from rnnic.errors import FormatError, OptionError, TruncatedError
-from rnnic.methods import EncodedTiles, Method, Pixels, Progress, TileDecoder, TileTrace
+from rnnic.methods import EncodedTiles, Method, Photos, Pixels, Progress, TileDecoder, TileTrace
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, MAX_ERROR_THRESHOLD, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
@@ -44,6 +44,12 @@ class RasterMethod(Method):
     control_resolution = 1 / 64
     prefix_gives = "rows above"
     has_effort = False
+    # Medians of training crops.
+    photos = Photos(
+        (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0),
+        (80.0, 56.4, 51.0, 47.9, 46.0, 43.6, 41.7, 38.9, 37.2, 34.3, 32.4, 27.3, 24.0),
+        (10.2, 8.5, 5.8, 4.3, 3.6, 2.6, 2.0, 1.5, 1.2, 0.79, 0.63, 0.42, 0.35),
+    )
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
         """Return the least and the greatest error threshold."""

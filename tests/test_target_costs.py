@@ -1,0 +1,112 @@
+"""What targets cost, counted in encodes, and where drawings and other kinds of pixels land."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import photo_like
+
+import rnnic
+from rnnic import encoding
+from rnnic.alpha import encode_alpha
+from rnnic.metrics import psnr
+from rnnic.pyramid import method as pyramid_method
+from rnnic.raster import method as raster_method
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def encodes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """Pixels and control of every encode, as they are made."""
+    made: list[tuple[int, float]] = []
+    for method in (pyramid_method.METHOD, raster_method.METHOD):
+        kind = type(method)
+
+        def counted(self: Any, pixels: Any, boxes: Any, control: float, *more: Any,
+                    own: Any = kind.encode, **named: Any) -> Any:  # fmt: skip
+            made.append((pixels.shape[0] * pixels.shape[1], control))
+            return own(self, pixels, boxes, control, *more, **named)
+
+        monkeypatch.setattr(kind, "encode", counted)
+    return made
+
+
+def _drawing(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Boxes of few colours, whose tiles are smallest without loss."""
+    rng = np.random.default_rng(3)
+    image = np.full((height, width, 3), 240, np.uint8)
+    for _ in range(40):
+        y, x = rng.integers(0, height - 9), rng.integers(0, width - 9)
+        image[y : y + 7 + x % 30, x : x + 5 + y % 50] = rng.integers(0, 5, 3) * 60
+    return image
+
+
+@pytest.mark.parametrize("effort", [1, 5])
+@pytest.mark.parametrize("goal", [36.0, 46.0])
+def test_a_photo_takes_few_encodes(
+    encodes: list[tuple[int, float]], goal: float, effort: int
+) -> None:
+    """At the effort asked for, the whole image is coded once or twice."""
+    image = photo_like(530, 560)
+    data = rnnic.encode(image, target_psnr=goal, effort=effort)
+    assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
+    whole = [control for size, control in encodes if size == image[:, :, 0].size]
+    assert len(whole) <= 3
+    assert len(encodes) <= 10
+
+
+@pytest.mark.parametrize(
+    "target", [{"target_psnr": 34.0}, {"target_psnr": 44.0}, {"target_bytes": 4000}]
+)
+def test_a_drawing_takes_few_encodes(
+    encodes: list[tuple[int, float]], target: dict[str, Any]
+) -> None:
+    """Tiles without loss jump over the target: the search ends, and the smaller file is taken."""
+    image = _drawing(300, 400)
+    data = rnnic.encode(image, **target)
+    assert len(encodes) <= 16
+    if "target_psnr" in target:
+        assert psnr(rnnic.decode(data), image) >= target["target_psnr"]
+        assert len(data) <= len(rnnic.encode(image, exact_tiles=False, **target))
+    else:
+        assert len(data) <= target["target_bytes"]
+
+
+@pytest.mark.parametrize("kind", ["grey", "grey and alpha", "rgb", "rgb and alpha"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("method", ["pyramid", "raster"])
+def test_every_kind_of_pixels_lands(
+    encodes: list[tuple[int, float]], kind: str, bits: int, method: str
+) -> None:
+    channels = 1 if "grey" in kind else 3
+    image = photo_like(150, 170).reshape(150, 170, 3)[:, :, :channels]
+    if "alpha" in kind:
+        ramp = np.linspace(60, 255, 170).astype(np.uint8)
+        image = np.dstack([image, np.broadcast_to(ramp, image.shape[:2])])
+    if bits == 16:
+        image = image.astype(np.uint16) * 257
+    data = rnnic.encode(image, target_psnr=40.0, method=method)
+    found = psnr(rnnic.decode(data).reshape(image.shape), image)
+    # The raster method's rounding makes the PSNR jump.
+    assert 40.0 <= found <= 40.0 + (0.05 if method == "pyramid" else 1.0)
+    assert len(encodes) <= 16
+    smaller = len(rnnic.encode(image, target_bytes=int(0.8 * len(data)), method=method))
+    assert smaller <= 0.8 * len(data)
+
+
+def test_alpha_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    coded: list[tuple[int, ...]] = []
+
+    def counted(alpha: Any) -> bytes:
+        coded.append(alpha.shape)
+        return encode_alpha(alpha)
+
+    monkeypatch.setattr(encoding, "encode_alpha", counted)
+    image = photo_like(120, 90)
+    ramp = np.broadcast_to(np.arange(90, dtype=np.uint8) + 100, image.shape[:2])
+    image = np.dstack([image, ramp])
+    for target in ({"target_psnr": 42.0}, {"target_bytes": 5000}):
+        coded.clear()
+        rnnic.encode(image, effort=5, **target)
+        assert coded == [(120, 90)]
