@@ -218,7 +218,10 @@ class _Encoder:
         encoder = cls(pixels, np.ndim(image), method, model, options, metadata or Metadata())
         if options.tile_size is not None:
             return encoder
-        control = _goal(options).guess(encoder.colour) if options.has_target else encoder.control
+        if options.has_target:
+            control = _goal(options).guess(encoder.colour, method.photos)
+        else:
+            control = encoder.control
         size = method.best_tile_size(encoder.colour, control, model, options)
         return replace(encoder, options=replace(options, tile_size=size))
 
