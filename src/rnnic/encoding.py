@@ -17,6 +17,7 @@ from rnnic.errors import OptionError, UnsupportedImageError
 from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
 from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
+from rnnic.metrics import psnr
 from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
 from rnnic.parallel import map_threads, thread_count
@@ -30,7 +31,7 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
-_TRIALS, _QUICK_TRIALS = 4, 7
+_TRIALS, _QUICK_TRIALS = 5, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
@@ -337,14 +338,16 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     aim = _aim(goal, lossy, progress)
     found = _search(goal, encoder, aim, progress)
     made = found.result
-    if isinstance(goal, PsnrGoal) and made is not None and method.has_effort:
-        # Without those tiles there may be a smaller file beyond the jump.
-        if found.reached > goal.tolerance and drawn and _HOPE * aim.size < len(made.data):
-            other = _search(goal, lossy, aim, progress).result
-            if other is not None and len(other.data) < len(made.data):
-                made = other
-        if found.at_end and goal.target >= _LEAST_PSNR:
-            return made.without_encoder()
+    small = isinstance(goal, PsnrGoal)
+    beyond = made is not None and found.reached > goal.tolerance
+    if made is not None and drawn and beyond and (not small or _HOPE * aim.size < len(made.data)):
+        # Without those tiles there may be a smaller, or better, file beyond the jump.
+        other = _search(goal, lossy, aim, progress).result
+        if other is not None and _is_better(other, made, encoder.pixels, small=small):
+            made = other
+    if small and method.has_effort and found.at_end and goal.target >= _LEAST_PSNR:
+        assert made is not None
+        return made.without_encoder()
     lossless = made is not None and np.array_equal(
         made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
     )
@@ -357,6 +360,14 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
             f" {goal.name(low)} to {goal.name(high)} at these settings"
         )
     return made.without_encoder()
+
+
+def _is_better(made: Encoded, than: Encoded, pixels: Pixels, *, small: bool) -> bool:
+    """Tell whether a file is smaller than another, or else nearer to the pixels."""
+    if small:
+        return len(made.data) < len(than.data)
+    first, second = (psnr(one.reconstruction.reshape(pixels.shape), pixels) for one in (made, than))
+    return first > second
 
 
 def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
