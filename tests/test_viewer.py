@@ -18,6 +18,8 @@ import pytest
 from checks import photo_like, pixels_of
 from click.testing import CliRunner
 from make_fixtures import FOLDER, VERSION
+from make_samples import FOLDER as SAMPLE_FOLDER
+from make_samples import SAMPLES
 from PIL import Image
 
 import rnnic
@@ -30,7 +32,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ViewerServer]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ViewerServer]:
+    """Serve some files, or those that a test gives as the parameter."""
     photo = tmp_path / "a photo.rnnic"
     photo.write_bytes(rnnic.encode(photo_like(60, 90), tile_size=32))
     rnnic.write(tmp_path / "deep.rnnic", pixels_of(33, 40, 1, np.uint16), quality=80)
@@ -39,7 +42,8 @@ def server(tmp_path: Path) -> Iterator[ViewerServer]:
     cut = tmp_path / "cut.rnnic"
     cut.write_bytes(photo.read_bytes()[:-40])
     names = ("gone.rnnic", "deep.rnnic", "clear.rnnic", "a photo.png")
-    with ViewerServer([photo, cut, *(tmp_path / name for name in names)]) as made:
+    files = getattr(request, "param", [photo, cut, *(tmp_path / name for name in names)])
+    with ViewerServer(files) as made:
         thread = threading.Thread(target=made.serve_forever, daemon=True)
         thread.start()
         yield made
@@ -203,3 +207,43 @@ _DECODE_ALL = """async (files) => {
     return crc32(new Uint8Array(data.buffer)).toString(16).padStart(8, "0");
   });
 }"""
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_are_what_their_script_makes(name: str) -> None:
+    sample = SAMPLES[name]
+    found = rnnic.read(SAMPLE_FOLDER / f"{name}.rnnic")
+    header = rnnic.info(SAMPLE_FOLDER / f"{name}.rnnic")
+    assert header.method == sample.options.get("method", "pyramid")
+    if sample.draw is None:
+        left, top, right, bottom = sample.crop
+        assert found.shape == (bottom - top, right - left, 3)
+        return
+    drawn = sample.draw()
+    assert (found.shape, found.dtype) == (drawn.shape, drawn.dtype)
+    error = found.astype(float) - drawn
+    if drawn.shape[-1] == 4:
+        assert np.array_equal(found[..., 3], drawn[..., 3])
+        error[drawn[..., 3] == 0] = 0
+    assert np.mean(error**2) < (0.01 if sample.options.get("error_threshold") == 0 else 20)
+
+
+def test_samples_are_listed_and_small() -> None:
+    listed = json.loads((SAMPLE_FOLDER / "samples.json").read_text())
+    assert [entry["name"] for entry in listed] == [f"{name}.rnnic" for name in SAMPLES]
+    assert sum(path.stat().st_size for path in SAMPLE_FOLDER.iterdir()) < 250_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", [()], indirect=True)
+def test_the_page_without_files_offers_samples(page: Any, server: ViewerServer) -> None:
+    for sample in json.loads((SAMPLE_FOLDER / "samples.json").read_text()):
+        page.goto(server.url)
+        page.get_by_role("button", name=f"{sample['title']} {sample['about']}").press("Enter")
+        page.wait_for_selector(f'body[data-done="{sample["name"]}"]')
+        header = rnnic.info(SAMPLE_FOLDER / sample["name"])
+        assert f"{header.width} \u00d7 {header.height}" in page.inner_text("#facts")
+        assert page.locator("#hint").is_hidden()
+        assert page.locator("#problem").is_hidden()
+    choose(page, "spheres.rnnic")
+    page.wait_for_selector('body[data-done="spheres.rnnic"]')

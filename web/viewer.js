@@ -286,24 +286,51 @@ async function fetched(url) {
   return answer;
 }
 
-/** Files that come with the page: a list of {name, url, picture} in files.json. */
+const listIn = async (url) => {
+  const answer = await fetch(url);
+  return answer.ok ? answer.json() : []; // a page may be without
+};
+
+/** Files that were given to the page, a list of {name, url, picture} in files.json, and the samples that come with it. */
 async function fillShelf() {
-  const answer = await fetch("files.json");
-  if (!answer.ok) return; // a page without files of its own
-  const files = await answer.json();
+  const [files, samples] = await Promise.all(["files.json", "samples/samples.json"].map(listIn));
+  const given = files.length;
+  for (const { name } of samples) files.push({ name, url: `samples/${name}`, picture: false });
   const choose = $("files");
   choose.append(new Option("Choose a file…", "", true, true));
   choose.options[0].disabled = true;
-  files.forEach(({ name, picture }, i) => choose.append(new Option(picture ? `compare with ${name}` : name, i)));
+  const group = Object.assign(document.createElement("optgroup"), { label: "Samples" });
+  files.forEach(({ name, picture }, i) => (i < given ? choose : group).append(new Option(picture ? `compare with ${name}` : name, i)));
+  if (samples.length) choose.append(group);
   $("shelf").hidden = files.length === 0;
   const pick = ({ name, url, picture }) => (picture
     ? shown && compareWith(name, async () => (await fetched(url)).blob())
     : open(name, async () => (await fetched(url)).arrayBuffer()));
   choose.addEventListener("change", () => pick(files[choose.value]));
-  const first = files.findIndex(({ picture }) => !picture);
-  if (first < 0) return;
+  const first = files.findIndex(({ picture }, i) => !picture && i < given);
+  if (first < 0) {
+    offer(samples, (i) => {
+      choose.value = given + i;
+      return pick(files[given + i]);
+    });
+    return;
+  }
   choose.value = first;
   await pick(files[first]);
+}
+
+/** A button for each sample, as long as nothing is open. */
+function offer(samples, pick) {
+  $("samples").hidden = samples.length === 0;
+  samples.forEach(({ title, about }, i) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: title });
+    button.append(Object.assign(document.createElement("small"), { textContent: about }));
+    button.addEventListener("click", async () => {
+      await pick(i);
+      if ($("hint").hidden) $("stage").focus(); // the button is gone
+    });
+    $("samples").append(button);
+  });
 }
 
 $("open").addEventListener("click", () => $("open-file").click());

@@ -25,6 +25,7 @@ _PAGE = {
     "worker.js": "text/javascript; charset=utf-8",
     "rnnic.js": "text/javascript; charset=utf-8",
 }
+_SAMPLES = {".json": "application/json", ".rnnic": "application/octet-stream"}
 _POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
 
 
@@ -43,7 +44,7 @@ def page_folder() -> Path:
     """
     package = Path(str(package_files("rnnic")))
     for folder in (package / "web", package.parent.parent / "web"):
-        if all((folder / name).is_file() for name in _PAGE):
+        if all((folder / name).is_file() for name in (*_PAGE, "samples/samples.json")):
             return folder
     raise MissingDependencyError(
         "the viewer's page is not installed; `pip install --force-reinstall rnnic` brings it"
@@ -56,7 +57,7 @@ class ViewerServer(ThreadingHTTPServer):
     Parameters
     ----------
     files : sequence of paths
-        What the page offers; they are read when they are asked for.
+        What the page offers; they are read when they are asked for. Without any it offers its samples.
     port : int
         0 takes any that is free.
 
@@ -74,6 +75,10 @@ class ViewerServer(ThreadingHTTPServer):
         self.served = {f"/{name}": (folder / name, kind) for name, kind in _PAGE.items()}
         self.served["/"] = self.served["/index.html"]
         self.served["/default.rnnm"] = (model, "application/octet-stream")
+        for sample in sorted((folder / "samples").iterdir()):
+            kind = _SAMPLES.get(sample.suffix)
+            if kind:
+                self.served[f"/samples/{sample.name}"] = (sample, kind)
         listed = []
         for number, file in enumerate(map(Path, files)):
             url = f"/files/{number}/{file.name}"

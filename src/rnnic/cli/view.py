@@ -11,12 +11,13 @@ __all__ = ["view"]
 
 
 @click.command()
-@click.argument("files", type=click.Path(), nargs=-1, required=True)
+@click.argument("files", type=click.Path(), nargs=-1)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any that is free.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def view(files: tuple[str, ...], port: int, no_browser: bool) -> None:
     """Show FILES in the browser, decoded there, until interrupted.
 
+    Without FILES the page offers samples, and opens what is dropped on it.
     Pictures of other formats among FILES can be compared with. Nothing but these files and the page is
     served, and to this machine alone.
     """
