@@ -88,7 +88,7 @@ def draw_rings() -> NDArray[np.uint8]:
     return np.floor(pixels + 0.5).astype(np.uint8)
 
 
-def draw_ramp() -> NDArray[np.uint16]:
+def draw_ramp() -> Pixels:
     """Return steps of a few of 65535 levels, in a ramp and in squares: ``(256, 512)``, 16 bits."""
     y, x = np.mgrid[0:256, 0:512]
     ramp = 128 * x + y // 2
