@@ -88,6 +88,8 @@ class Goal(ABC):
     finer_is_more: ClassVar[bool]
     settled: ClassVar[float]
     """Beyond this excess, a coarser control must save more than a little."""
+    refinable: ClassVar[float]
+    """Within this excess, another weight of bits in some parts costs less than another control would save."""
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -123,6 +125,7 @@ class PsnrGoal(Goal):
     near = 0.4
     finer_is_more = True
     settled = 0.5
+    refinable = 0.15
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the PSNR in dB."""
@@ -156,6 +159,7 @@ class SizeGoal(Goal):
     near = 0.08
     finer_is_more = False
     settled = math.inf
+    refinable = 0.02
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the number of bytes."""

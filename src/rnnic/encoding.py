@@ -416,5 +416,6 @@ def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) 
         slope=aim.slope,
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
+        refinable=goal.refinable,
     )
     return search.run(attempt, excess, refined, cost)

@@ -66,6 +66,9 @@ class Search:
         So many encodes are enough once a good and a bad control are known.
     settled : float
         With an excess beyond it, a result that costs hardly less than the one before ends the search.
+    refinable : float
+        A result that is further from the target is not refined, which would cost too much, but in the last
+        of the `trials`.
     """
 
     span: tuple[float, float]
@@ -77,6 +80,7 @@ class Search:
     slope: float | None = None
     trials: int = _MAX_TRIALS
     settled: float = math.inf
+    refinable: float = math.inf
 
     def run(
         self,
@@ -119,7 +123,8 @@ class Search:
             else:
                 bad = trial
             reached = trial.excess
-            if refine is not None and not 0 <= reached <= self.tolerance:
+            close = abs(reached) <= self.refinable or len(tried) >= self.trials
+            if refine is not None and close and not 0 <= reached <= self.tolerance:
                 result = refine(result, reached)
                 reached = excess(result)
             value = reached if cost is None else cost(result)
