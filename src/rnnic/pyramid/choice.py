@@ -52,8 +52,13 @@ class BestTile:
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded
-            error = np.square(pixels.astype(np.float32) - rebuilt).sum(dtype=np.float64)
-            return float(error / step**2 + DEFAULT_LAMBDA * 8 * len(data))
+            rows = zip(
+                pixels, rebuilt, strict=True
+            )  # one at a time: floats take four times the room
+            error = sum(
+                float(np.square(a.astype(np.float32) - b).sum(dtype=np.float64)) for a, b in rows
+            )
+            return error / step**2 + DEFAULT_LAMBDA * 8 * len(data)
 
         self._chosen = TileEncoder(*given)
         best = self._chosen.encode(weight)

@@ -473,7 +473,9 @@ def decode_pass(
                 row_energies(e, y + 2, n, along_x, m[k], now, f, first + 2)
                 continue
             if along_x and width % 2:
-                children[:, 0, width + 1] = p[:, y + 2, width // 2 + 2]
+                # Element by element: for shapes that disagree, Numba would compile texts of an error.
+                for component in range(components):
+                    children[component, 0, width + 1] = p[component, y + 2, width // 2 + 2]
             row_pixels(children, 0, width, colour, samples, pixels[first])
             if not along_x:
                 row_pixels(children, 1, width, colour, samples, pixels[first + 1])

@@ -147,7 +147,8 @@ def search_far(
         )  # fmt: skip
         if cost < best:
             best = cost
-            sequence[:] = trial
+            for i in range(sequence.shape[0]):
+                sequence[i] = trial[i]
     if best >= HUGE and side == 0:
         best = float32(1e6)
         sequence[0] = MAX_ESCAPES
@@ -320,7 +321,9 @@ def search_row(
                 row_of[x, goal] = table
                 if escaped:
                     chosen[x, goal] = -1
-                    chain[x, goal] = sequence
+                    # A whole row would make Numba compile the text of an error about its shape.
+                    for k in range(BACKTRACK):
+                        chain[x, goal, k] = sequence[k]
                     vector_of(sequence, book, vectors, top, vector)
                     v0, v1, v2 = int32(vector[0]), int32(vector[1]), int32(vector[2])
                     m0 = min(abs(vector[0]) >> 2, 4095) * np.int64(weights[0, 9])
