@@ -85,7 +85,8 @@ def draw_rings() -> NDArray[np.uint8]:
         cover = cover + alpha * (1 - cover)
     plain = colour / np.maximum(cover, 1 / 512)[..., None]
     pixels = np.concatenate([np.clip(plain, 0, 255), 255 * cover[..., None]], axis=-1)
-    return np.floor(pixels + 0.5).astype(np.uint8)
+    rounded: Pixels = np.floor(pixels + 0.5).astype(np.uint8)
+    return rounded
 
 
 def draw_ramp() -> Pixels:
@@ -93,7 +94,8 @@ def draw_ramp() -> Pixels:
     y, x = np.mgrid[0:256, 0:512]
     ramp = 128 * x + y // 2
     squares = ((x // 32 + y // 32) % 2) * 1024
-    return np.minimum(ramp + np.where(y >= 128, squares, 0), 65535).astype(np.uint16)
+    pixels: Pixels = np.minimum(ramp + np.where(y >= 128, squares, 0), 65535).astype(np.uint16)
+    return pixels
 
 
 SAMPLES = {

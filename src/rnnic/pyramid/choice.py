@@ -52,11 +52,10 @@ class BestTile:
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded
-            rows = zip(
-                pixels, rebuilt, strict=True
-            )  # one at a time: floats take four times the room
+            # Row by row, since floats take four times the room.
             error = sum(
-                float(np.square(a.astype(np.float32) - b).sum(dtype=np.float64)) for a, b in rows
+                float(np.square(own.astype(np.float32) - other).sum(dtype=np.float64))
+                for own, other in zip(pixels, rebuilt, strict=True)
             )
             return error / step**2 + DEFAULT_LAMBDA * 8 * len(data)
 
