@@ -60,12 +60,12 @@ def states_for_effort(effort: int) -> int:
 
 def prune_for_effort(effort: int) -> float:
     """How much worse than the best a survivor may be, in squared steps."""
-    return {3: 0.3, 4: 0.4, 5: 0.45, 6: 0.6, 7: 0.6}.get(effort, 1.5)
+    return {3: 0.3, 4: 0.4, 5: 0.45, 6: 0.6, 7: 0.9}.get(effort, 1.5)
 
 
 def fit_density(effort: int) -> float:
     """How many samples filters are fitted to; at zero they are the model's."""
-    return 0.0 if effort <= 1 else (1.0 if effort <= 6 else 2.0)
+    return 0.0 if effort <= 1 else (1.0 if effort <= 7 else 2.0)
 
 
 def turns_for_effort(effort: int) -> int:
