@@ -8,7 +8,6 @@ every state of the sources that kernels are made of. ``RNNIC_JIT_CACHE=0`` turns
 """
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import sys
@@ -69,29 +68,7 @@ def _forget_old(kernels: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _leave_scipy_alone() -> None:
-    """Load Numba's array functions without SciPy's linear algebra, which no kernel here uses.
-
-    Where SciPy is installed, Numba imports it only to learn that it is there: a third of a second, and
-    40 MB that stay. Functions that do use it still import it when they are compiled.
-    """
-    from numba.np import linalg
-
-    ensure = getattr(linalg, "ensure_blas", None)
-    if ensure is None or "numba.np.arraymath" in sys.modules:
-        return
-    linalg.ensure_blas = lambda: None
-    try:
-        from numba.np import arraymath
-    finally:
-        linalg.ensure_blas = ensure
-    arraymath.ensure_blas = ensure
-    arraymath._HAVE_BLAS = importlib.util.find_spec("scipy") is not None
-
-
 _FOLDER = _kernel_folder()
-if not numba.config.DISABLE_JIT:
-    _leave_scipy_alone()
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
