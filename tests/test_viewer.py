@@ -85,14 +85,22 @@ def test_view_serves_until_interrupted(tmp_path: Path) -> None:
     photo, picture = tmp_path / "a.rnnic", tmp_path / "a.png"
     rnnic.write(photo, np.zeros((8, 8), np.uint8))
     Image.new("L", (8, 8)).save(picture)
-    command = [sys.executable, "-m", "rnnic", "view", "--no-browser", str(photo), str(picture)]
+    # A process that a script starts in the background ignores interrupts unless it says otherwise.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from rnnic.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "view", "--no-browser", str(photo), str(picture)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[0]
-        with urllib.request.urlopen(f"{url}files.json", timeout=30) as answer:
-            listed = json.loads(answer.read())
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[0]
+            with urllib.request.urlopen(f"{url}files.json", timeout=30) as answer:
+                listed = json.loads(answer.read())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
     assert [entry["picture"] for entry in listed] == [False, True]
 
 
