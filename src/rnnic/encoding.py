@@ -35,6 +35,9 @@ _TRIALS, _QUICK_TRIALS = 5, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
+_SMALL_FILE = 8192
+_FURTHER = (1.2, 1.44, 1.73)
+"""PSNR and size of so small files jump with the step: coarser ones may be smaller and no worse."""
 _LEAST_PSNR = 25.0
 """From here on, an image that is better even with the coarsest step has met its target."""
 
@@ -345,6 +348,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         other = _search(goal, lossy, aim, progress).result
         if other is not None and _is_better(other, made, encoder.pixels, small=small):
             made = other
+    if small and method.has_effort and made is not None and len(made.data) <= _SMALL_FILE:
+        made = _looked_further(goal, encoder, aim, made, progress)
     if small and method.has_effort and found.at_end and goal.target >= _LEAST_PSNR:
         assert made is not None
         return made.without_encoder()
@@ -360,6 +365,23 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
             f" {goal.name(low)} to {goal.name(high)} at these settings"
         )
     return made.without_encoder()
+
+
+def _looked_further(
+    goal: Goal, encoder: _Encoder, aim: Aim, made: Encoded, progress: Progress | None
+) -> Encoded:
+    """Return the smallest file that meets a goal, among one and some of coarser controls."""
+    coarsest = encoder.method.control_range(encoder.header.bit_depth)[1]
+    for factor in _FURTHER:
+        if factor * aim.first > coarsest:
+            break
+        other = encoder.run(factor * aim.first, progress, "looking further")
+        over = goal.excess(other, encoder.pixels)
+        if over > goal.tolerance:
+            other = refine(goal, aim, other, encoder.pixels, over)
+        if over >= 0 and len(other.data) < len(made.data):
+            made = other
+    return made
 
 
 def _is_better(made: Encoded, than: Encoded, pixels: Pixels, *, small: bool) -> bool:
