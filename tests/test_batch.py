@@ -338,6 +338,8 @@ def _start(source: Path, out: Path) -> "subprocess.Popen[bytes]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # Where the tests run in the background of a shell, interrupts are ignored from birth.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(list(out.glob("*.rnnic"))) < 3 and time.monotonic() < deadline:
