@@ -12,13 +12,23 @@ from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 
-__all__ = ["BestTile"]
+__all__ = ["BestTile", "cost_of"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
 BITS_PER_COLOUR = 150.0
 """What a colour less saves in drawings, about: its place in the palette, and more even statistics."""
+
+
+def cost_of(pixels: Pixels, rebuilt: Pixels, step: float, size: int) -> float:
+    """Return squared errors in steps plus weighted bits; ``step`` in samples, ``size`` in bytes."""
+    # Row by row, since floats take four times the room.
+    error = sum(
+        float(np.square(own.astype(np.float32) - other).sum(dtype=np.float64))
+        for own, other in zip(pixels, rebuilt, strict=True)
+    )
+    return error / step**2 + DEFAULT_LAMBDA * 8 * size
 
 
 class BestTile:
@@ -52,12 +62,7 @@ class BestTile:
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded
-            # Row by row, since floats take four times the room.
-            error = sum(
-                float(np.square(own.astype(np.float32) - other).sum(dtype=np.float64))
-                for own, other in zip(pixels, rebuilt, strict=True)
-            )
-            return error / step**2 + DEFAULT_LAMBDA * 8 * len(data)
+            return cost_of(pixels, rebuilt, step, len(data))
 
         self._chosen = TileEncoder(*given)
         best = self._chosen.encode(weight)

@@ -23,7 +23,7 @@ from rnnic.methods import (
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
-from rnnic.pyramid.choice import BestTile
+from rnnic.pyramid.choice import BestTile, cost_of
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.decoder import decode_base_plane, decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
@@ -128,11 +128,7 @@ class PyramidMethod(Method):
             cuts.add(boxes)
             made = self.encode(middle, boxes, control, model, trial, None)
             assert made.reconstruction is not None
-            error = np.square(middle.astype(np.float32) - made.reconstruction).mean(
-                dtype=np.float64
-            )
-            bits = 8 * sum(map(len, made.payloads)) / middle.size
-            cost = error / step**2 + DEFAULT_LAMBDA * bits
+            cost = cost_of(middle, made.reconstruction, step, sum(map(len, made.payloads)))
             if cost < least:
                 best, least = size, cost
         return best
