@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.lossless import MAX_COLOURS, encode_lossless, looks_drawn, merge_colours
+from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder, fit_density
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
@@ -17,6 +18,10 @@ __all__ = ["BestTile", "cost_of"]
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
+LEAST_RELAXED = 8
+"""Efforts from this one on encode tiles with clipped samples more than once."""
+MUCH_CLIPPED = 0.01
+RELAXATIONS = 2
 BITS_PER_COLOUR = 150.0
 """What a colour less saves in drawings, about: its place in the palette, and more even statistics."""
 
@@ -66,6 +71,13 @@ class BestTile:
 
         self._chosen = TileEncoder(*given)
         best = self._chosen.encode(weight)
+        if self._effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
+            for _ in range(RELAXATIONS):
+                again = TileEncoder(*given, like=self._chosen)
+                other = again.encode(weight)
+                if cost(other) >= cost(best):
+                    break
+                best, self._chosen = other, again
         if fit_density(self._effort) > 0 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
             plain = TileEncoder(*given, tune=False)
             other = plain.encode(weight)

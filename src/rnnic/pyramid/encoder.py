@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
 from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
+from rnnic.pyramid.clipping import distance_beyond, relaxed_targets, white_of
 from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights
@@ -104,9 +105,12 @@ def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def pyramid_of(pixels: Pixels, params: PyramidParams, fit: Fit) -> list[npt.NDArray[np.float32]]:
+def pyramid_of(
+    pixels: npt.NDArray[Any], params: PyramidParams, fit: Fit, beyond: np.float32
+) -> list[npt.NDArray[np.float32]]:
     """Components of every level, finest first: float32 (components, height, width), 1/64 sample.
 
+    ``pixels`` are those of an image, or float32 targets; see `to_components` for ``beyond``.
     With 16 bits, values are whole and means are rounded as decoders take them to be: what that rounding
     would add up to over all levels is a step of its own.
     """
@@ -114,7 +118,8 @@ def pyramid_of(pixels: Pixels, params: PyramidParams, fit: Fit) -> list[npt.NDAr
     deep = params.bit_depth == 16
     plane = np.empty((params.channels, height, width), np.float32)
     matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
-    to_components(pixels, matrix, np.float32(128 * DEPTH_SCALE[params.bit_depth]), plane)
+    middle = np.float32(128 * DEPTH_SCALE[params.bit_depth])
+    to_components(pixels, matrix, middle, white_of(params.bit_depth), beyond, plane)
     if deep:
         np.rint(plane, out=plane)
     levels = [plane]
@@ -193,7 +198,8 @@ def encode_tile(
 class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
-    Parameters are those of `encode_tile`.
+    Parameters are those of `encode_tile`, and ``like``: an encoder that has encoded the tile with the same
+    parameters. What it chose is what is started from, and clipped samples may lie where it put them.
     """
 
     def __init__(
@@ -207,6 +213,7 @@ class TileEncoder:
         tune: bool = True,
         counts: npt.NDArray[np.int64] | None = None,
         sink: Sink | None = None,
+        like: "TileEncoder | None" = None,
     ) -> None:
         height, width = pixels.shape[:2]
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
@@ -215,9 +222,15 @@ class TileEncoder:
         self._params, self._sink = params, sink
         self._steps = passes(width, height)[0]
         pixels = np.ascontiguousarray(pixels)
-        self._fit = start_fit(pixels, params, model, thorough=effort > 1)
         self._density = fit_density(effort) if tune else 0.0
-        self._levels = pyramid_of(pixels, params, self._fit)
+        if like is None:
+            self._fit = start_fit(pixels, params, model, thorough=effort > 1)
+            # The lowest effort goes without: looking for them takes it a tenth of its time.
+            beyond = distance_beyond(params) if effort > 1 else np.float32(0)
+            self._levels = pyramid_of(pixels, params, self._fit, beyond)
+        else:
+            self._fit, targets = like._found(pixels)
+            self._levels = pyramid_of(targets, params, self._fit, np.float32(0))
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
         self._planes = Planes(width, height, params.channels)
         self._samples, self._energies = start_planes(self._planes, self._base, params.step)
@@ -300,6 +313,14 @@ class TileEncoder:
             self._code(*given, NO_COUNTS, (lane, lane + 1))
             self._samples, self._energies = children
         return self._finish()
+
+    def _found(self, pixels: Pixels) -> tuple[Fit, npt.NDArray[np.float32]]:
+        """Return filters and targets for another encoder, after `encode`."""
+        width, height = self._size
+        planes = self._samples[:, 2 : height + 2, 2 : width + 2]
+        targets = relaxed_targets(pixels, planes, self._fit.colour, self._params)
+        colour, luma, chroma, activity = self._fit
+        return Fit(colour, luma.copy(), chroma.copy(), activity.copy()), targets
 
     def _room(self, step: Pass) -> int:
         """Return how many tokens a lane of a pass may have."""

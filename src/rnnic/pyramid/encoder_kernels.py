@@ -5,6 +5,7 @@ from numpy import float32, int32
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS
+from rnnic.pyramid.clipping import crowding
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, TOP_ACTIVITY
 from rnnic.pyramid.kernels import (
     copy_unpaired,
@@ -443,14 +444,27 @@ def encode_pass(
 
 
 @jit
-def to_components(pixels, matrix, middle, out):
-    """Pixels (height, width, channels) to float32 components in 1/64 of an 8-bit sample about ``middle``."""
-    for c in range(matrix.shape[0]):
-        for y in range(pixels.shape[0]):
+def to_components(pixels, matrix, middle, white, beyond, out):
+    """Pixels (height, width, channels) to float32 components in 1/64 of an 8-bit sample about ``middle``.
+
+    Samples that are 0 or ``white`` are taken to lie ``beyond`` by as much, less where few are; see
+    `rnnic.pyramid.clipping`.
+    """
+    channels = matrix.shape[1]
+    row = np.empty((channels, pixels.shape[1]), np.float32)
+    for y in range(pixels.shape[0]):
+        for x in range(pixels.shape[1]):
+            for k in range(channels):
+                v = float32(pixels[y, x, k])
+                if beyond > 0 and (v == white or v == float32(0)):
+                    away = beyond * crowding(pixels, y, x, k)
+                    v += away if v == white else -away
+                row[k, x] = v - middle
+        for c in range(matrix.shape[0]):
             for x in range(pixels.shape[1]):
                 s = float32(0)
-                for k in range(matrix.shape[1]):
-                    s += matrix[c, k] * (float32(pixels[y, x, k]) - middle)
+                for k in range(channels):
+                    s += matrix[c, k] * row[k, x]
                 out[c, y, x] = s
 
 
