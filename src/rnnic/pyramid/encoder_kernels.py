@@ -24,6 +24,8 @@ HALF = float32(0.5)
 REACH_0 = float32(LUMA_REACH)
 REACH_1 = float32(CHROMA_REACH)
 HUGE = float32(1e30)
+UNREACHED = float32(1e6)
+"""Less than entries cost that a table does not have."""
 COARSE_LAMBDA = float32(0.02)
 COARSE_BITS = float32(14.0)
 FAR_BITS = float32(8.0)
@@ -32,9 +34,12 @@ BACKTRACK = MAX_ESCAPES + 2
 
 
 @forced
-def nearest(a0, a1, a2, cells, cell, magnitudes, first, lengths, row, weight):
-    """Entry of least squared distance + weight * bits among the candidates of a cell."""
-    best, entry = HUGE, np.int64(0)
+def nearest(a0, a1, a2, cells, cell, magnitudes, first, lengths, row, weight, limit):
+    """Entry of least squared distance + weight * bits below ``limit`` among the candidates of a cell.
+
+    Returns ``limit`` and -1 if there is none.
+    """
+    best, entry = limit, np.int64(-1)
     bits = row << SYMBOL_BITS
     for t in range(CANDIDATES):
         j = np.int64(cells[cell + t])
@@ -106,12 +111,12 @@ def search_escaped(
         for p in range(sides):
             if z > 0 or p == side:
                 cell = cell_of(abs(v0), abs(v1), abs(v2), used * sides + p, chroma_cells)
-                cost, found = nearest(
+                best, found = nearest(
                     abs(v0), abs(v1), abs(v2), cells, cell, magnitudes, used << SYMBOL_BITS,
-                    lengths, row, weight if z == 0 else COARSE_LAMBDA,
+                    lengths, row, weight if z == 0 else COARSE_LAMBDA, best,
                 )  # fmt: skip
-                if cost < best:
-                    best, entry = cost, found
+                if found >= 0:
+                    entry = found
         at = (used << SYMBOL_BITS) | entry
         signs, _ = sign_pattern(v0, v1, v2, magnitudes, at)
         sequence[1 + z] = (entry << 3) | signs
@@ -223,7 +228,7 @@ def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels,
 @jit
 def search_row(
     target, n, base, activity, luma, chroma, weights, left, step, top, start, weight, prune,
-    sizes, tables, cells, magnitudes, lengths, spans, work, out, tokens, count, counts,
+    sizes, tables, cells, magnitudes, lengths, floors, spans, work, out, tokens, count, counts,
 ):  # fmt: skip
     """Choose the residuals of a row.
 
@@ -237,6 +242,8 @@ def search_row(
         Trellis state at the start of the row.
     weight, prune : float32
         Lagrange multiplier; survivors worse than the best by more than ``prune`` are dropped.
+    floors : float32 array, (tables * sides,)
+        See `rnnic.pyramid.search.least_lengths`.
     work : tuple of arrays
         Back pointers, see `rnnic.pyramid.encoder.Work`.
     out : int32 array, (3, n)
@@ -265,15 +272,26 @@ def search_row(
     u = np.zeros(3, np.float32)
     vector = np.zeros(3, np.int64)
     sequence = np.zeros(BACKTRACK, np.int64)
+    order = np.zeros(states, np.int64)
     cost[start] = float32(0)
     for x in range(n):
         least = HUGE
         for s in range(states):
             new_cost[s] = HUGE
             least = min(least, cost[s])
+        # Cheapest first, so that many of the others need not be looked at.
+        alive = 0
         for s in range(states):
             if cost[s] > least + prune:
                 continue
+            at = alive
+            while at > 0 and cost[order[at - 1]] > cost[s]:
+                order[at] = order[at - 1]
+                at -= 1
+            order[at] = s
+            alive += 1
+        for i in range(alive):
+            s = order[i]
             for c in range(components):
                 tap = int32(luma[14]) if c == 0 else int32(chroma[c - 1, 6])
                 guess = int32(base[c, x] + int32(tap * survivor[s, c]) + 1024) >> 11
@@ -284,40 +302,37 @@ def search_row(
             table = y_class + np.int64(
                 chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_ACTIVITY)]
             )
-            book = np.int64(s) & 1 if states > 1 else np.int64(0)
+            book = s & 1 if states > 1 else np.int64(0)
             table += book * classes
             a0, a1, a2 = abs(u[0]), abs(u[1]), abs(u[2])
             near = a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1
             far = weight * (lengths[(table << SYMBOL_BITS) + ESCAPE] + FAR_BITS)
             for p in range(sides):
-                best, entry = HUGE, np.int64(0)
+                goal = np.int64(next_state[(s << 1) | p])
+                limit = new_cost[goal] - cost[s]
+                if limit <= weight * floors[table * sides + p]:
+                    continue
+                best, entry = min(limit, UNREACHED), np.int64(-1)
                 if near:
                     best, entry = nearest(
                         a0, a1, a2, cells,
                         cell_of(a0, a1, a2, book * sides + p, chroma_cells),
-                        magnitudes, book << SYMBOL_BITS, lengths, table, weight,
+                        magnitudes, book << SYMBOL_BITS, lengths, table, weight, best,
                     )  # fmt: skip
-                    if best > float32(1e6):
-                        best = HUGE
                 escaped = False
                 if best > far:
+                    if entry >= 0:
+                        limit = best
                     other = search_far(
                         u, p, book, table, y_class // chroma_classes, cells, magnitudes, lengths,
-                        vectors, weight, sizes, best, sequence,
+                        vectors, weight, sizes, limit, sequence,
                     )  # fmt: skip
-                    escaped = other < best
+                    escaped = other < limit
                     if escaped:
                         best = other
-                if best >= HUGE:
+                if entry < 0 and not escaped:
                     continue
-                branch = np.int64(p)
-                if sides == 1 or (escaped and sequence[0] == MAX_ESCAPES):
-                    branch = np.int64(0)
-                goal = np.int64(next_state[(np.int64(s) << 1) | branch])
-                total = cost[s] + best
-                if total >= new_cost[goal]:
-                    continue
-                new_cost[goal] = total
+                new_cost[goal] = cost[s] + best
                 back[x, goal] = s
                 row_of[x, goal] = table
                 if escaped:
@@ -384,7 +399,7 @@ def search_row(
 @jit
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
-    trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, spans, work,
+    trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
     tokens, counts_of, counts, base, activity, out, d, r, m,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
@@ -424,7 +439,7 @@ def encode_pass(
                         target[q, x] = source[q, 2 * y, x] - source[q, 2 * y + 1, x]
             counts_of[k], trellis[k] = search_row(
                 target, n, base[k], activity[k], luma, chroma, weights, left, step, top,
-                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, spans,
+                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans,
                 work, out[k], tokens[k], counts_of[k], counts,
             )  # fmt: skip
             for x in range(n):

@@ -19,6 +19,7 @@ from rnnic.pyramid.tuning_kernels import (
     magnitude_statistics,
     non_negative,
     solve,
+    subtract_products,
 )
 
 __all__ = [
@@ -107,8 +108,7 @@ def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) ->
     """Residuals of a component in steps, (samples,)."""
     rest = target.astype(np.float64)
     # Sums in a fixed order: a linear algebra library's depend on the machine.
-    for tap, feature in zip(taps, features, strict=True):
-        rest -= tap / 2048 * feature
+    subtract_products(features, taps / 2048, rest)
     return rest
 
 

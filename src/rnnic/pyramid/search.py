@@ -29,27 +29,49 @@ ESCAPE = (1 << SYMBOL_BITS) - 1
 
 
 @jit
-def _nearest(entries, points, k, out):
-    """Exhaustive search with an insertion sort of the ``k`` best."""
+def _nearest(entries, numbers, points, k, out):
+    """Search outwards along the first coordinate, by which ``entries`` are sorted.
+
+    ``out`` gets the ``k`` best ``numbers`` of each point, of equally near ones the lower first.
+    """
+    count = entries.shape[0]
     distance = np.empty(k, np.float32)
     for i in range(points.shape[0]):
+        right = np.searchsorted(entries[:, 0], points[i, 0])
+        left = right - 1
         found = 0
-        for j in range(entries.shape[0]):
+        while left >= 0 or right < count:
+            if right == count or (
+                left >= 0 and points[i, 0] - entries[left, 0] < entries[right, 0] - points[i, 0]
+            ):
+                j = left
+                left -= 1
+            else:
+                j = right
+                right += 1
+            gap = points[i, 0] - entries[j, 0]
+            if found == k and gap * gap > distance[k - 1]:
+                break
             d = np.float32(0)
             for c in range(entries.shape[1]):
                 t = points[i, c] - entries[j, c]
                 d += t * t
-            if found == k and d >= distance[k - 1]:
-                continue
+            number = numbers[j]
+            last = k - 1
             if found < k:
+                last = found
                 found += 1
-            at = found - 1
-            while at > 0 and distance[at - 1] > d:
+            elif d > distance[last] or (d == distance[last] and number > out[i, last]):
+                continue
+            at = last
+            while at > 0 and (
+                distance[at - 1] > d or (distance[at - 1] == d and out[i, at - 1] > number)
+            ):
                 distance[at] = distance[at - 1]
                 out[i, at] = out[i, at - 1]
                 at -= 1
             distance[at] = d
-            out[i, at] = j
+            out[i, at] = number
 
 
 def _candidates(
@@ -59,7 +81,8 @@ def _candidates(
     if neighbors != EXACT:
         return nearest_entries(neighbors, points, queries, k, NEIGHBOR_REACH)
     out = np.zeros((len(queries), k), np.int64)
-    _nearest(points, queries, k, out)
+    order = np.argsort(points[:, 0], kind="stable")
+    _nearest(points[order], order, queries, k, out)
     return out
 
 
@@ -126,6 +149,23 @@ def code_lengths(quantiser: Quantiser, band: int) -> npt.NDArray[np.float32]:
     return np.concatenate(found)
 
 
+def least_lengths(
+    quantiser: Quantiser, lengths: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Fewest bits of any entry of a branch, or of the escape, in every common table: (tables * branches,)."""
+    codebooks, entries, _ = quantiser.orbits.shape
+    classes = quantiser.common.shape[2]
+    sides = 1 if codebooks == 1 else 2
+    least = np.empty((codebooks * classes, sides), np.float32)
+    for book in range(codebooks):
+        rows = slice(book * classes, (book + 1) * classes)
+        branch = branches(quantiser.orbits[book])
+        for side in range(sides):
+            chosen = [*np.flatnonzero((sides == 1) | (branch == side)), ESCAPE]
+            least[rows, side] = lengths[rows][:, chosen].min(axis=1)
+    return least.reshape(-1)
+
+
 def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
     """Frequency and start of every symbol, (tables << SYMBOL_BITS,), as decoders have them."""
     found = []
@@ -139,7 +179,7 @@ def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
 
 
 def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple[Any, ...]:
-    """Return what the search kernels read: cells, magnitudes in steps, code lengths, spans.
+    """Return what the search kernels read: cells, magnitudes in steps, code lengths, floors, spans.
 
     The encoder numbers all tables in one row: those of the common entries, codebook after
     codebook, then those that an escape leads to.
@@ -147,9 +187,11 @@ def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple
     codebooks, entries, _ = quantiser.orbits.shape
     magnitudes = np.zeros((codebooks, 1 << SYMBOL_BITS, 3), np.float32)
     magnitudes[:, :entries] = quantiser.magnitudes.astype(np.float32) / 64
+    lengths = code_lengths(quantiser, band)
     return (
         grid.cells.reshape(-1),
         magnitudes.reshape(-1, 3),
-        code_lengths(quantiser, band).reshape(-1),
+        lengths.reshape(-1),
+        least_lengths(quantiser, lengths),
         coding_spans(quantiser, band),
     )
