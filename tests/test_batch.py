@@ -18,9 +18,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import rnnic
-from rnnic.batch import stores
+from rnnic.batch import pool, stores
 from rnnic.batch.plan import Task, _renamed, plan
 from rnnic.batch.pool import Around, run_processes
+from rnnic.batch.run import run as run_batch
 from rnnic.batch.work import Job, Outcome, run_task
 from rnnic.cli import command_line
 from rnnic.files import load_image
@@ -298,6 +299,32 @@ def _die_on_b(task: Task, job: Job, writing: Around) -> Outcome:
     if "b.png" in task.source:
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(task.source, task.target, "done")
+
+
+def test_large_files_come_first(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, side in (("a.png", 16), ("b.png", 90), ("c.png", 40)):
+        Image.fromarray(photo_like(side, side, 3, 1)).save(folder / name)
+    result = run("compress", folder, tmp_path / "out", *FAST, "--json")
+    sources = [Path(json.loads(line)["source"]).name for line in result.stdout.splitlines()]
+    assert sources == ["b.png", "c.png", "a.png"]
+
+
+def test_sources_that_vanish_are_reported(tree: Path) -> None:
+    tasks = plan([str(tree)], str(tree.parent / "out"), PNG, ".rnnic").tasks
+    (tree / "b.png").unlink()
+    outcomes = list(run_batch(tasks, Job(compress=True, options={"effort": 1}), 1))
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "done", "failed"]
+    assert "b.png" in str(outcomes[-1].error)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes begin anew there")
+def test_processes_are_forked_from_one_without_threads() -> None:
+    # A fork has only one of the threads, and locks that others hold are never released in it.
+    code = "import importlib, sys, threading; [importlib.import_module(n) for n in sys.argv[1:]];"
+    code += "assert threading.active_count() == 1; assert 'numba' in sys.modules"
+    subprocess.run([sys.executable, "-W", "error", "-c", code, *pool._IMPORTED], check=True)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from rnnic.parallel import map_threads, thread_count
 from rnnic.parts import pack_part
 from rnnic.targets import Found, Search
 
-__all__ = ["Encoded", "encode", "encode_image", "resolve_model"]
+__all__ = ["Encoded", "encode", "encode_file", "encode_image", "resolve_model"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Progress = Callable[[float, str], None]
@@ -155,8 +155,18 @@ def encode(
         checked = EncodeOptions(**options)
     except TypeError as error:
         raise OptionError(f"unknown option among {', '.join(sorted(options))}") from error
-    encoder = _Encoder.of(image, checked, metadata)
-    if checked.has_target:
+    return encode_file(image, checked, metadata, progress)
+
+
+def encode_file(
+    image: npt.ArrayLike,
+    options: EncodeOptions,
+    metadata: Metadata | None = None,
+    progress: Progress | None = None,
+) -> bytes:
+    """Do what `encode` does, with the options in one object."""
+    encoder = _Encoder.of(image, options, metadata)
+    if options.has_target:
         return _encode_to_target(encoder, progress).data
     return encoder.file(encoder.tiles(encoder.control, progress, "encoding", reconstruct=False))
 

@@ -53,6 +53,7 @@ _XMP_KEY = "XML:com.adobe.xmp"
 _XMP_TAG = 700
 _EXIF_PREFIX = b"Exif\0\0"
 _MAX_TEXT_BYTES = 2**16
+_BAND_ROWS = 256
 
 IMAGE_SUFFIXES = {
     ".png": "PNG",
@@ -197,7 +198,7 @@ def _convert(image: Image.Image, data: bytes, name: str) -> LoadedImage:
     if pixels is None or format_name == "PNG":
         image.load()  # of a PNG file some metadata comes behind the pixels
     if pixels is None:
-        pixels = _turned_back(np.array(_grey_or_rgb(image)), turned)
+        pixels = _turned_back(_array_of(_grey_or_rgb(image)), turned)
     if 0 in pixels.shape:
         raise UnsupportedImageError("an image without pixels")
     metadata = _metadata_of(image)
@@ -268,6 +269,17 @@ def _grey_or_rgb(image: Image.Image) -> Image.Image:
     else:
         raise UnsupportedImageError(f"mode {mode}, neither grey nor RGB; convert it to RGB first")
     return image if mode == wanted else image.convert(wanted)
+
+
+def _array_of(image: Image.Image) -> Pixels:
+    """Return a loaded image's pixels; by bands, or else Pillow makes further copies of them all."""
+    width, height = image.size
+    first = np.asarray(image.crop((0, 0, width, min(1, height))))
+    pixels = np.empty((height, *first.shape[1:]), first.dtype)
+    for y in range(0, height, _BAND_ROWS):
+        bottom = min(y + _BAND_ROWS, height)
+        pixels[y:bottom] = np.asarray(image.crop((0, y, width, bottom)))
+    return pixels
 
 
 def _metadata_of(image: Image.Image) -> Metadata:

@@ -3,25 +3,50 @@
 import contextlib
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from typing import Any
 
 from rnnic.batch.plan import Task
 from rnnic.batch.work import Job, Outcome, run_task
 
-__all__ = ["Around", "run_processes"]
+__all__ = ["Around", "get_ready", "run_processes"]
 
 Around = Callable[[], AbstractContextManager[None]]
 Work = Callable[[Task, Job, Around], Outcome]
+
+_IMPORTED = ["rnnic.cli", "rnnic.api", "rnnic.files", "rnnic.pyramid.method", "rnnic.batch.pool"]
+"""What takes most of a start's time, and starts no threads."""
+
+
+def _context() -> Any:
+    """Return how processes are started: by a fork of one that has imported what they need, or anew.
+
+    On other systems a fork is not safe for libraries that are in use here, or there is none.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED)
+    return context
+
+
+def get_ready() -> None:
+    """Let the process that others fork from begin with its imports, to be done when they are needed."""
+    if sys.platform == "linux":
+        from multiprocessing.forkserver import ensure_running
+
+        _context()
+        with _interrupts_blocked():
+            ensure_running()
 
 
 class _Worker:
     """A process, and the file it has."""
 
-    def __init__(self, context: SpawnContext, work: Work, job: Job, around: Around) -> None:
+    def __init__(self, context: Any, work: Work, job: Job, around: Around) -> None:
         self.pipe, end = context.Pipe()
         self.task: Task | None = None
         self._process = context.Process(target=_serve, args=(end, work, job, around), daemon=True)
@@ -120,7 +145,7 @@ def run_processes(
     work : callable
         What is done with a file.
     """
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     rest = iter(tasks)
     workers: dict[Any, _Worker] = {}
 

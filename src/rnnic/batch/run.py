@@ -53,4 +53,20 @@ def run(
         for task in tasks:
             yield run_task(task, job)
     else:
-        yield from run_processes(tasks, job, min(jobs, len(tasks)), around)
+        yield from run_processes(_largest_first(tasks), job, min(jobs, len(tasks)), around)
+
+
+def _largest_first(tasks: Sequence[Task]) -> Sequence[Task]:
+    """Return tasks so that none of the long ones is left for the end, when others have none.
+
+    Sizes of what is in a store would take a question each: those stay as they are.
+    """
+    if any(stores.is_url(task.source) for task in tasks):
+        return tasks
+
+    def size(task: Task) -> int:
+        with contextlib.suppress(OSError):  # that is told when it is read
+            return stores.size(task.source)
+        return 0
+
+    return sorted(tasks, key=size, reverse=True)

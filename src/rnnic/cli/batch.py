@@ -169,9 +169,12 @@ class _Run:
         """Do everything, and end with the exit code."""
         from rnnic.batch import stores
         from rnnic.batch.plan import plan
+        from rnnic.batch.pool import get_ready
         from rnnic.batch.run import run
         from rnnic.batch.work import Outcome
 
+        if self.scheduler is None:
+            get_ready()
         planned = plan(self.sources, self.dest, suffixes, new_suffix, keep_suffix=self.keep_suffix)
         todo, skipped = self._split(planned.tasks)
         existing = "replace" if self.overwrite else "skip" if self.skip else "fail"

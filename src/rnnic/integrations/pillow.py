@@ -200,8 +200,9 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
     # Like Pillow's other formats: what colours mean goes along unasked, other metadata does not.
     metadata = metadata_of({"icc_profile": image.info.get("icc_profile")} | asked)
     options = _options_for(asked)
-    pixels = np.asarray(_writable(image))
-    file.write(rnnic.encode_image(pixels, options, metadata).data)
+    from rnnic.encoding import encode_file  # Numba takes its time to import
+
+    file.write(encode_file(np.asarray(_writable(image)), options, metadata))
 
 
 def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:

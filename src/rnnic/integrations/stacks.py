@@ -27,7 +27,7 @@ import numpy.typing as npt
 from rnnic.chunks import check_signature, iterate_chunks
 from rnnic.container import DEFAULT_MAX_PIXELS, SIGNATURE, Header, parse_head
 from rnnic.decoding import PathLike, decode
-from rnnic.encoding import encode_image
+from rnnic.encoding import encode_file
 from rnnic.errors import FormatError, LimitError, OptionError, TruncatedError, UnsupportedImageError
 from rnnic.model import Model
 from rnnic.options import EncodeOptions
@@ -153,11 +153,11 @@ def encode_stack(
     """
     axes = image_axes(array.shape, layout)
     if array.ndim == axes:
-        return encode_image(array, replace(options, threads=threads)).data
+        return encode_file(array, replace(options, threads=threads))
     images = array.reshape(-1, *array.shape[-axes:])
     outer, inner = _shared(threads, len(images))
     each = replace(options, threads=inner)
-    files = map_threads(lambda image: encode_image(image, each).data, images, outer)
+    files = map_threads(lambda image: encode_file(image, each), images, outer)
     if max(map(len, files)) > _MAX_LENGTH:
         raise LimitError(f"an image takes more than {_MAX_LENGTH} bytes; use smaller chunks")
     lengths = struct.pack(f"<{len(files)}I", *map(len, files))

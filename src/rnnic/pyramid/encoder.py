@@ -137,16 +137,13 @@ def pyramid_of(
     return levels
 
 
-def with_room(
-    queue: npt.NDArray[np.int64], filled: npt.NDArray[np.int64], more: int
-) -> npt.NDArray[np.int64]:
-    """Return the queue of tokens, (lanes, capacity), with room for ``more`` in every lane."""
-    used = int(filled.max())
-    if used + more <= queue.shape[1]:
-        return queue
-    grown = np.empty((queue.shape[0], used + more), np.int64)
-    grown[:, :used] = queue[:, :used]
-    return grown
+def new_planes(step: Pass, channels: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+    """Return sample and energy planes of a pass, (planes, height + 4, width + 4), not yet filled.
+
+    Each pass has new ones, which take the memory of levels of the pyramid that are coded.
+    """
+    shape = step.height + 4, step.width + 4
+    return np.empty((channels, *shape), np.int16), np.empty((min(channels, 2), *shape), np.int16)
 
 
 def encode_tile(
@@ -232,8 +229,8 @@ class TileEncoder:
             self._fit, targets = like._found(pixels)
             self._levels = pyramid_of(targets, params, self._fit, np.float32(0))
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
-        self._planes = Planes(width, height, params.channels)
-        self._samples, self._energies = start_planes(self._planes, self._base, params.step)
+        coarsest = Planes(self._base.shape[2], self._base.shape[1], params.channels)
+        self._samples, self._energies = start_planes(coarsest, self._base, params.step)
         self._band = model.band(params.step)
         self._tables = model.tables(params.channels)
         quantiser = quantiser_of(self._tables, params.states)
@@ -256,8 +253,8 @@ class TileEncoder:
         # Of the latest pass: its lanes with a residual, tokens and states before it.
         self._coded_lanes = np.zeros(params.lanes, bool)
         self._before = self._filled.copy(), self._trellis.copy()
-        # What the finest pass may need is about what all others do: it grows once at most.
-        most = max((self._room(step) for step in self._steps), default=0)
+        # Room for the worst case; memory is taken up where tokens are written, which are far fewer.
+        most = sum(self._room(step) for step in self._steps)
         self._queue = np.empty((params.lanes, most), np.int64)
         self._weights = np.zeros((2, ACTIVITY_TERMS), np.int32)
         self._left = np.zeros(len(self._derived.labels), np.uint32)
@@ -270,7 +267,7 @@ class TileEncoder:
             del self._levels[-1]  # it is coded; the finest one is kept for `again`
             source = self._levels[-1]
             given = self._samples, self._energies
-            children = self._planes.take(step.width, step.height)
+            children = new_planes(step, self._params.channels)
             if not self._coded_lanes.any():
                 self._filled, self._trellis = self._before
             self._before = self._filled.copy(), self._trellis.copy()
@@ -348,7 +345,6 @@ class TileEncoder:
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
         scaled = pass_step(self._params.step, step.level)
-        self._queue = with_room(self._queue, self._filled, self._room(step))
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
         any_coded = encode_pass(

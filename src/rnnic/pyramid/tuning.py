@@ -102,8 +102,8 @@ def _seen(step: Pass, given: PassInput, coded: RowBuffers, wanted: int) -> dict[
 
 
 def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
-    """Put samples one after the other."""
-    return {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+    """Put samples one after the other; the parts are used up, so that not all is there twice."""
+    return {name: np.concatenate([p.pop(name) for p in parts], axis=-1) for name in list(parts[0])}
 
 
 def _sampled(step: Pass, given: PassInput, fit: Fit, wanted: int) -> dict[str, Array]:
