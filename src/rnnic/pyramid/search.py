@@ -153,7 +153,7 @@ def least_lengths(
     quantiser: Quantiser, lengths: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Fewest bits of any entry of a branch, or of the escape, in every common table: (tables * branches,)."""
-    codebooks, entries, _ = quantiser.orbits.shape
+    codebooks = len(quantiser.orbits)
     classes = quantiser.common.shape[2]
     sides = 1 if codebooks == 1 else 2
     least = np.empty((codebooks * classes, sides), np.float32)
