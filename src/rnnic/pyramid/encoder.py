@@ -18,9 +18,10 @@ from rnnic.pyramid.encoder_kernels import (
     encode_pass,
     to_components,
 )
-from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, model_fit, write_fit
+from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
+    STEP_SCALE,
     Pass,
     PyramidParams,
     base_step,
@@ -48,6 +49,9 @@ TOKENS_PER_PAIR = 18
 FITS = (0.3, 0.3, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
 filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
+BITS_PER_FILTERS = 150.0
+BITS_PER_ZERO = 0.001
+"""What filters of a component take in a pass that has nothing else, and a pair there, about."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
@@ -193,7 +197,7 @@ def encode_tile(
 class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
-    Parameters are those of `encode_tile`.
+    Parameters are those of `encode_tile`; ``fit`` is taken as it is, or nearly so.
     """
 
     def __init__(
@@ -205,6 +209,7 @@ class TileEncoder:
         neighbors: Any = EXACT,
         *,
         tune: bool = True,
+        fit: Fit | None = None,
         counts: npt.NDArray[np.int64] | None = None,
         sink: Sink | None = None,
     ) -> None:
@@ -215,7 +220,12 @@ class TileEncoder:
         self._params, self._sink = params, sink
         self._steps = passes(width, height)[0]
         pixels = np.ascontiguousarray(pixels)
-        self._fit = start_fit(pixels, params, model, thorough=effort > 1)
+        if fit is None:
+            fit = start_fit(pixels, params, model, thorough=effort > 1)
+        else:
+            tables = model.tables(params.channels)
+            fit, tune = fit_in_band(fit, tables, model.band(params.step)), False
+        self._fit = fit
         self._density = fit_density(effort) if tune else 0.0
         self._levels = pyramid_of(pixels, params, self._fit)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
@@ -251,6 +261,11 @@ class TileEncoder:
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
 
+    @property
+    def fit(self) -> Fit:
+        """The tile's own parameters."""
+        return self._fit
+
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
         for step in self._steps:
@@ -261,24 +276,46 @@ class TileEncoder:
             if not self._coded_lanes.any():
                 self._filled, self._trellis = self._before
             self._before = self._filled.copy(), self._trellis.copy()
-            for turn in range(self._turns + 1):
-                if turn == self._turns:
-                    # A pass without residuals has no filters of its own: it is coded without them.
-                    if self._coded_lanes.any() or not forget(
-                        self._fit, step.level, self._tables, self._band
-                    ):
-                        break
-                elif self._density > 0:
+            for turn in range(self._turns):
+                if self._density > 0:
                     scaled = pass_step(self._params.step, step.level)
                     self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
-                counts = self._histogram if turn >= self._turns - 1 else NO_COUNTS
+                counts = self._histogram if turn == self._turns - 1 else NO_COUNTS
                 self._coded_lanes[:] = False
                 self._code(step, source, children, weight, counts, (0, self._params.lanes))
+            if not self._coded_lanes.any():
+                self._without_residuals(step, source, children, weight)
             if self._sink is not None:
                 self._sink(step, self._state_of(step, source))
             self._parents = given
             self._samples, self._energies = children
         return self._finish()
+
+    def _without_residuals(
+        self,
+        step: Pass,
+        source: npt.NDArray[np.float32],
+        children: tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]],
+        weight: float,
+    ) -> None:
+        """Code a pass whose residuals are all zero, without filters of its own unless they are worth it."""
+        given = step, source, children, weight, self._histogram, (0, self._params.lanes)
+        level = step.level
+        groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
+        before = [numbers.copy() for numbers in groups]
+        own = squared_error(children[0], source)
+        if not forget(self._fit, level, self._tables, self._band):
+            return
+        self._code(*given)
+        # Errors are in 1/64 sample; each stands for 2**level pixels.
+        saved = (squared_error(children[0], source) - own) * 2.0**level / 4096
+        bits = BITS_PER_FILTERS * len(source) + step.rows * step.columns * BITS_PER_ZERO
+        if saved <= weight * bits * (self._params.step / STEP_SCALE) ** 2:
+            return
+        for numbers, kept in zip(groups, before, strict=True):
+            numbers[...] = kept
+        self._coded_lanes[:] = True
+        self._code(*given)
 
     def _fit_pass(self, step: Pass, given: PassInput, *, again: bool) -> None:
         """Fit the filters and weights of a pass, once more if it was coded with some before."""
@@ -364,6 +401,13 @@ def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, tho
     if params.channels == 3:
         colour = choose_colour(pixels, params.step, thorough=thorough)
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
+
+
+def squared_error(children: npt.NDArray[np.int16], source: npt.NDArray[np.float32]) -> float:
+    """Return the squared error of a level's planes, which have borders, summed."""
+    height, width = source.shape[1:]
+    error = children[: len(source), 2 : 2 + height, 2 : 2 + width] - source
+    return float(np.square(error, dtype=np.float64).sum())
 
 
 def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:
