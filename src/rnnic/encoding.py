@@ -33,6 +33,8 @@ PathLike = str | os.PathLike[str]
 _NARROW = 3e-4
 _TRIALS, _QUICK_TRIALS = 6, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
+_ROUGH = 4.5
+"""From this control on, filters hardly change what the effort adds to the PSNR."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
 _FEW_BITS = 0.06
@@ -419,7 +421,8 @@ def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
         lighter = encoder.with_options(replace(options, effort=effort))
         if pixels is not encoder.pixels:
             lighter = replace(encoder, pixels=pixels, options=lighter.options, memory={})
-        return lighter.run(control, progress, "aiming", rough=True)
+        hasty = effort == LEAST_EFFORT or control >= _ROUGH
+        return lighter.run(control, progress, "aiming", rough=hasty)
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
