@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import rnnic
-from rnnic.lossless import merge_colours
-from rnnic.lossless.merging import MOST_CANDIDATES
+from rnnic.lossless.merging import MOST_CANDIDATES, merge_colours
 from rnnic.metrics import psnr
 
 SHADES = np.array([[255, 255, 255], [250, 250, 250], [20, 20, 20], [19, 20, 21]], np.uint8)

@@ -9,8 +9,15 @@ from checks import photo_like
 import rnnic
 from rnnic import encoding
 from rnnic.alpha import encode_alpha
+from rnnic.lossless import encode_within
 from rnnic.metrics import psnr
+from rnnic.pyramid import choice, encoder
 from rnnic.pyramid import method as pyramid_method
+from rnnic.pyramid.decoder import decode_tile
+from rnnic.pyramid.format import PyramidParams
+from rnnic.pyramid.method import SECTION
+from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.tuning import fit_pass
 from rnnic.raster import method as raster_method
 
 pytestmark = pytest.mark.slow
@@ -93,6 +100,38 @@ def test_every_kind_of_pixels_lands(
     assert len(encodes) <= 16
     smaller = len(rnnic.encode(image, target_bytes=int(0.8 * len(data)), method=method))
     assert smaller <= 0.8 * len(data)
+
+
+def test_a_search_codes_a_drawing_without_loss_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not depend on the step is kept between the encodes of a search."""
+    coded: list[float] = []
+
+    def counted(colours: Any, most: float, pixels: Any = None, own: Any = encode_within) -> Any:
+        if pixels is not None:
+            coded.append(most)
+        return own(colours, most, pixels)
+
+    monkeypatch.setattr(choice, "encode_within", counted)
+    rnnic.encode(_drawing(300, 400), target_psnr=44.0)
+    assert len(coded) == 1
+
+
+def test_filters_are_fitted_once_for_steps_that_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    image = photo_like(200, 220)
+    memory, fitted = choice.TileMemory(image), []
+
+    def counted(*given: Any, own: Any = fit_pass) -> None:
+        fitted.append(given[0].level)
+        own(*given)
+
+    monkeypatch.setattr(encoder, "fit_pass", counted)
+    for step, fits in ((6000, True), (6300, False), (9000, True)):
+        fitted.clear()
+        params = PyramidParams(step, 8, 4, 3)
+        data, rebuilt = choice.BestTile(image, params, model, 5, memory=memory).encode()
+        np.testing.assert_array_equal(decode_tile(data, 220, 200, params, model), rebuilt)
+        assert bool(fitted) == fits
 
 
 def test_alpha_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:

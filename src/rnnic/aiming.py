@@ -32,22 +32,25 @@ __all__ = [
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 
-_BLOCK = 112
-_CELL = 256
-_MAX_CELLS = 64
-_MIN_CELLS = 4
+_BLOCK = 56
+_CELL = 128
+_MAX_CELLS = 256
+_MIN_CELLS = 12
 LEAST_EFFORT = 1
 _NO_TRELLIS = 2
 _COARSE_TRIALS = 6
+_NEAR_ENOUGH = 2.0
+"""At efforts at which a sample takes long, it is coded once more only if further off."""
+_MOST_GAIN = 4.0
 _FARTHEST = math.log(4.0)
 _PROBE_BIAS = 0.2
 _STRONGER = 1.4
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
-_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS = 0.2, 0.5, 1.2
+_MILD_BIAS, _STRONG_BIAS = 0.2, 0.8
 _LEAST_RESPONSE = 0.1
 """Even a part without residuals, which a probe does not move, may get some with less weight of bits."""
 _TRUST = 0.15
-_MAX_TOUCHES = 10
+_MAX_TOUCHES = 8
 
 
 class Made(Protocol):
@@ -89,7 +92,10 @@ class Goal(ABC):
     settled: ClassVar[float]
     """Beyond this excess, a coarser control must save more than a little."""
     refinable: ClassVar[float]
-    """Within this excess, another weight of bits in some parts costs less than another control would save."""
+    """Within this excess, another weight of bits in some parts costs less than another control would save.
+
+    Half of it at efforts without a trellis, whose weight moves little.
+    """
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -102,6 +108,11 @@ class Goal(ABC):
     @abstractmethod
     def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
         """Return how far a file goes beyond the target; of a sample that is a share of the image."""
+
+    def sampled(self, control: float) -> float:
+        """Return the usual excess of an image beyond that of its sample (training crops)."""
+        del control
+        return 0.0
 
     @abstractmethod
     def guess(self, pixels: Pixels, photos: Photos) -> float:
@@ -139,6 +150,10 @@ class PsnrGoal(Goal):
         """Return the dB above the target."""
         del share
         return self.measure(made, pixels) - self.target
+
+    def sampled(self, control: float) -> float:
+        """Return how much more PSNR images have than their samples, whose blocks have more borders."""
+        return 0.05 + 0.2 * math.log(max(control / 4, 1.0))
 
     def guess(self, pixels: Pixels, photos: Photos) -> float:
         """Return the control of a usual photo at this PSNR."""
@@ -195,12 +210,15 @@ class Aim:
         Gives the change with the bias of each part, see `rnnic.methods.Touch`.
     size : float
         About the bytes of a file near the target, at the least effort.
+    refinable : float
+        That of the goal, at the effort of the encodes that follow.
     """
 
     first: float
     slope: float
     probe: Callable[[], list[float]]
     size: float
+    refinable: float
 
 
 def sample_of(pixels: Pixels) -> Pixels:
@@ -252,51 +270,67 @@ def aim_at(
         step = min(max(way, -_FARTHEST), _FARTHEST)
         return min(max(control * math.exp(step), span[0]), span[1])
 
-    slope = goal.slope
-    control = min(max(goal.guess(pixels, photos), span[0]), span[1])
-    made = encode(sample, LEAST_EFFORT, control)
-    excess = goal.excess(made, sample, share)
-    for _ in range(_COARSE_TRIALS):
-        following = moved(control, excess, slope)
-        if abs(excess) <= goal.near or following == control:
-            break
-        made = encode(sample, LEAST_EFFORT, following)
-        found = goal.excess(made, sample, share)
-        if math.isfinite(excess) and math.isfinite(found):
-            seen = (found - excess) / math.log(following / control)
-            # Steeper or flatter than this is noise, or no photo.
-            slope = min(max(seen / goal.slope, 0.4), 4.0) * goal.slope
-        control, excess = following, found
-    probed = made, sample, share
-    if sample is not pixels and effort != LEAST_EFFORT:
-        own = goal.excess(encode(sample, effort, control), sample, share)
-        if effort > _NO_TRELLIS:
-            whole = encode(pixels, LEAST_EFFORT, control)
-            own += goal.excess(whole, pixels) - excess
-            probed = whole, pixels, 1.0
-        excess = own
-    elif effort > _NO_TRELLIS:
-        excess += goal.gain
-    factor = _STRONGER if effort > _NO_TRELLIS else 1.0
-    first = control if math.isnan(excess) else moved(control, excess, slope)
+    slope, excess = goal.slope, math.nan
+    at = min(max(goal.guess(pixels, photos), span[0]), span[1])
+
+    def approach(of: Pixels, part: float, control: float, gain: Callable[[float], float]) -> Made:
+        """Encode at the least effort until the target is near, were the excess greater by `gain`."""
+        nonlocal slope, at, excess
+        made = encode(of, LEAST_EFFORT, control)
+        at, excess = control, goal.excess(made, of, part) + gain(control)
+        for _ in range(_COARSE_TRIALS):
+            following = moved(at, excess, slope)
+            if abs(excess) <= near or following == at:
+                break
+            made = encode(of, LEAST_EFFORT, following)
+            found = goal.excess(made, of, part) + gain(following)
+            if math.isfinite(excess) and math.isfinite(found):
+                seen = (found - excess) / math.log(following / at)
+                # Steeper or flatter than this is noise, or no photo.
+                slope = min(max(seen / goal.slope, 0.4), 4.0) * goal.slope
+            at, excess = following, found
+        return made
+
+    trellis = effort > _NO_TRELLIS
+    near = goal.near if trellis else _NEAR_ENOUGH * goal.near
+    if sample is pixels:
+        gain = goal.gain if trellis else 0.0
+        probed = approach(pixels, 1.0, at, lambda _: gain), pixels, 1.0
+    else:
+        probed = approach(sample, share, at, goal.sampled), sample, share
+        if trellis:
+            own = goal.excess(encode(sample, effort, at), sample, share) + goal.sampled(at)
+            change = own - excess if math.isfinite(own - excess) else 0.0
+            gain = min(max(change, -_MOST_GAIN * goal.gain), _MOST_GAIN * goal.gain)
+            start = moved(at, excess + gain, slope)
+            probed = approach(pixels, 1.0, start, lambda _: gain), pixels, 1.0
+    first = at if math.isnan(excess) else moved(at, excess, slope)
     size = len(probed[0].data) / probed[2]
-    return Aim(first, slope, cache(partial(_probed, goal, *probed, factor)), size)
+    if not trellis:
+        return Aim(first, slope, cache(partial(_usual, goal, probed[0])), size, goal.refinable / 2)
+    return Aim(first, slope, cache(partial(_probed, goal, *probed)), size, goal.refinable)
 
 
-def _probed(goal: Goal, made: Made, pixels: Pixels, share: float, factor: float) -> list[float]:
-    """Return how much the excess changes with the bias of each part, `factor` times what is tried."""
-    found = []
-    excess = goal.excess(made, pixels, share)
+def _usual(goal: Goal, made: Made, factor: float = 1.0) -> list[float]:
+    """Return about how much the excess changes with the bias of each part."""
     touch = made.touch
     if touch is None:
         return []
-    if touch.costly or not math.isfinite(excess):
-        return [factor * goal.response * touch.strength / touch.parts] * touch.parts
+    return [factor * goal.response * touch.strength / touch.parts] * touch.parts
+
+
+def _probed(goal: Goal, made: Made, pixels: Pixels, share: float) -> list[float]:
+    """Return how much the excess changes with the bias of each part; quick ones are tried."""
+    found = []
+    excess = goal.excess(made, pixels, share)
+    touch = made.touch
+    if touch is None or touch.costly or not math.isfinite(excess):
+        return _usual(goal, made, _STRONGER)
     for part in range(touch.parts):
         made = made.touched(part, _PROBE_BIAS)
         after = goal.excess(made, pixels, share)
         change = (after - excess) / _PROBE_BIAS / goal.response
-        found.append(factor * min(max(change, _LEAST_RESPONSE), 2.0) * goal.response)
+        found.append(_STRONGER * min(max(change, _LEAST_RESPONSE), 2.0) * goal.response)
         excess = after
     return found
 
@@ -324,7 +358,11 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
             bias = below[0] + share * (above[0] - below[0])
         else:
             # What parts before did tells of the next; at first the probes are believed.
-            scale = min(max((trust + seen) / (trust + expected), 0.25), 4.0) if trust else 1.0
+            scale = (
+                min(max((trust + seen) / (trust + expected), _LEAST_RESPONSE), 4.0)
+                if trust
+                else 1.0
+            )
             part, bias = _next_touch(missing / scale, responses, biases)
         if part < 0:
             break
@@ -358,7 +396,7 @@ def _next_touch(
 
     As few parts as can do it with mild biases share the work equally.
     """
-    for limit in (_MILD_BIAS, _STRONG_BIAS, _MAX_BIAS):
+    for limit in (_MILD_BIAS, _STRONG_BIAS):
         ways = [
             math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
         ]

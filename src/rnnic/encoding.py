@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
 
@@ -16,7 +16,7 @@ from rnnic.container import Header, TileBox, serialize, tile_boxes, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
 from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
-from rnnic.methods import EncodedTiles, Method, TileTrace, Touch, method_by_name
+from rnnic.methods import EncodedTiles, Memory, Method, TileTrace, Touch, method_by_name
 from rnnic.metrics import psnr
 from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
@@ -31,13 +31,15 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
-_TRIALS, _QUICK_TRIALS = 5, 7
+_TRIALS, _QUICK_TRIALS = 6, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
+_ROUGH = 4.5
+"""From this control on, filters hardly change what the effort adds to the PSNR."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
-_SMALL_FILE = 8192
+_FEW_BITS = 0.06
 _FURTHER = (1.2, 1.44, 1.73)
-"""PSNR and size of so small files jump with the step: coarser ones may be smaller and no worse."""
+"""PSNR and size jump with the step at so few bits a pixel: coarser ones may be smaller and no worse."""
 _LEAST_PSNR = 25.0
 """From here on, an image that is better even with the coarsest step has met its target."""
 
@@ -218,6 +220,7 @@ class _Encoder:
     model: Model
     options: EncodeOptions
     metadata: Metadata
+    memory: Memory = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -239,6 +242,12 @@ class _Encoder:
         size = method.best_tile_size(encoder.colour, control, model, options)
         return replace(encoder, options=replace(options, tile_size=size))
 
+    @property
+    def tile_size(self) -> int:
+        """The tile size, which `of` has chosen where the options do not."""
+        assert self.options.tile_size is not None
+        return self.options.tile_size
+
     @functools.cached_property
     def header(self) -> Header:
         """The header, but for the method's parameters."""
@@ -249,7 +258,7 @@ class _Encoder:
             8 * self.pixels.itemsize,
             width,
             height,
-            self.options.tile_size or self.method.default_tile_size,
+            self.tile_size,
             self.model.section_id(self.method.section),
         )
 
@@ -261,7 +270,7 @@ class _Encoder:
     @functools.cached_property
     def colour(self) -> Pixels:
         """The channels that the method codes."""
-        if not self.header.has_alpha:
+        if self.pixels.shape[2] % 2:
             return self.pixels
         return np.ascontiguousarray(self.pixels[:, :, :-1])
 
@@ -285,14 +294,20 @@ class _Encoder:
     @property
     def control(self) -> float:
         """The number that sets the quality, for options without a target."""
-        return self.method.control(self.options, self.header.bit_depth)
+        return self.method.control(self.options, 8 * self.pixels.itemsize)
 
     def has_drawn_tiles(self) -> bool:
         """Tell whether a tile may be coded without loss."""
         return any(looks_drawn(self.colour[window_of(box)]) for box in self.boxes)
 
     def tiles(
-        self, control: float, progress: Progress | None, what: str, *, reconstruct: bool = True
+        self,
+        control: float,
+        progress: Progress | None,
+        what: str,
+        *,
+        reconstruct: bool = True,
+        rough: bool = False,
     ) -> EncodedTiles:
         """Encode the tiles."""
         told = None if progress is None else lambda done: progress(done, what)
@@ -304,6 +319,8 @@ class _Encoder:
             self.options,
             told,
             reconstruct=reconstruct,
+            rough=rough,
+            memory=self.memory if self.options.has_target else None,
         )
 
     def file(self, tiles: EncodedTiles) -> bytes:
@@ -314,9 +331,11 @@ class _Encoder:
         header = replace(self.header, parameters=tiles.parameters)
         return serialize(header, payloads, self.metadata)
 
-    def run(self, control: float, progress: Progress | None, what: str) -> Encoded:
+    def run(
+        self, control: float, progress: Progress | None, what: str, *, rough: bool = False
+    ) -> Encoded:
         """Encode the image."""
-        return self._wrap(self.tiles(control, progress, what))
+        return self._wrap(self.tiles(control, progress, what, rough=rough))
 
     def _wrap(self, tiles: EncodedTiles) -> Encoded:
         reconstruction = tiles.reconstruction
@@ -358,7 +377,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         other = _search(goal, lossy, aim, progress).result
         if other is not None and _is_better(other, made, encoder.pixels, small=small):
             made = other
-    if small and method.has_effort and made is not None and len(made.data) <= _SMALL_FILE:
+    few = _FEW_BITS / 8 * encoder.pixels[:, :, 0].size
+    if small and method.has_effort and made is not None and len(made.data) <= few:
         made = _looked_further(goal, encoder, aim, made, progress)
     if small and method.has_effort and found.at_end and goal.target >= _LEAST_PSNR:
         assert made is not None
@@ -410,8 +430,9 @@ def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
     def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
         lighter = encoder.with_options(replace(options, effort=effort))
         if pixels is not encoder.pixels:
-            lighter = replace(encoder, pixels=pixels, options=lighter.options)
-        return lighter.run(control, progress, "aiming")
+            lighter = replace(encoder, pixels=pixels, options=lighter.options, memory={})
+        hasty = effort == LEAST_EFFORT or control >= _ROUGH
+        return lighter.run(control, progress, "aiming", rough=hasty)
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
@@ -448,6 +469,6 @@ def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) 
         slope=aim.slope,
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
-        refinable=goal.refinable,
+        refinable=aim.refinable,
     )
     return search.run(attempt, excess, refined, cost)

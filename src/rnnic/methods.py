@@ -21,6 +21,7 @@ from rnnic.options import EncodeOptions
 __all__ = [
     "METHOD_NAMES",
     "EncodedTiles",
+    "Memory",
     "Method",
     "Photos",
     "TileDecoder",
@@ -35,6 +36,8 @@ METHOD_NAMES = tuple(_REGISTRY)
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Progress = Callable[[float], None]
+Memory = dict[TileBox, Any]
+"""What a method keeps of tiles between encodes of the same pixels; it is the method's own affair."""
 TileDecoder = Callable[[memoryview, TileBox, TileBox, Pixels], None]
 """Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c), c without alpha."""
 
@@ -148,10 +151,14 @@ class Method(ABC):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
+        rough: bool = False,
+        memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image (H, W, c) with c = 1 or 3, cut into the tiles given.
 
         Without `reconstruct` the reconstruction, which takes as much memory as the image, may be left out.
+        A `rough` encode leaves out what takes long and hardly changes the PSNR. Encodes given the same
+        `memory`, of the same pixels and tiles, may use what those before found.
         A method that has efforts gives an `EncodedTiles.touch` where the options have a target.
         """
 

@@ -13,7 +13,7 @@ Pixels = npt.NDArray[Any]  # uint8 or uint16
 _ROWS_AT_ONCE = 256
 
 
-def _squares(first: Pixels, second: Pixels) -> Iterator[npt.NDArray[np.float64]]:
+def _squares(first: Pixels, second: Pixels) -> Iterator[npt.NDArray[Any]]:
     """Yield squared differences of colours, (pixels, c), of a few rows at once.
 
     Pixels whose alpha is 0 in both images are left out.
@@ -31,8 +31,13 @@ def _squares(first: Pixels, second: Pixels) -> Iterator[npt.NDArray[np.float64]]
         if channels % 2 == 0:
             seen = (a[:, -1] | b[:, -1]) > 0
             a, b = a[seen], b[seen]
-        difference = a[:, :colours].astype(np.float64) - b[:, :colours]
-        yield difference * difference
+        a, b = a[:, :colours], b[:, :colours]
+        if first.itemsize == 1:
+            short = a.astype(np.int16) - b
+            yield (short * short).view(np.uint16)
+        else:
+            difference = a.astype(np.float64) - b
+            yield difference * difference
 
 
 def psnr(first: Pixels, second: Pixels) -> float:

@@ -1,5 +1,6 @@
 """Lossless coding of drawn content and masks: filtered rows or palette indices, deflated (SPEC.md 6)."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +10,17 @@ import numpy.typing as npt
 
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.lossless.filters import filter_rows, unfilter_rows
-from rnnic.lossless.merging import distinct_colours, merge_colours
+from rnnic.lossless.merging import Colours, distinct_colours
 
-__all__ = ["MAX_COLOURS", "decode_lossless", "encode_lossless", "looks_drawn", "merge_colours"]
+__all__ = ["MAX_COLOURS", "decode_lossless", "encode_lossless", "encode_within", "looks_drawn"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 DIRECT, LESS_GREEN, PALETTE = 0, 1, 2
 MAX_COLOURS = 256
 """More have no palette."""
 PLAIN, UPPER, ADAPTIVE = 0, 2, -1
+HOPELESS, SPARE = 2.0, 512
+"""What the fastest deflating makes so many times larger than what is worth it, the best cannot save."""
 DRAWN_SHARE = 0.35
 DRAWN_ROWS = 256
 """At least so many rows are looked at, if there are so many."""
@@ -46,26 +49,53 @@ def encode_lossless(pixels: Pixels) -> bytes:
     -------
     bytes
     """
-    best = b""
-    for head, rows, distance in _representations(pixels):
+    data = encode_within(distinct_colours(pixels), math.inf, pixels)
+    assert data is not None
+    return data
+
+
+def encode_within(colours: Colours, most: float, pixels: Pixels | None = None) -> bytes | None:
+    """Encode an image of known colours, unless quick trials tell that it needs far more than ``most`` bytes.
+
+    Parameters
+    ----------
+    colours : Colours
+    most : float
+    pixels : uint8 or uint16 array, (height, width, channels), optional
+        The image, where it is at hand.
+
+    Returns
+    -------
+    bytes
+        May be more than ``most``; None after such a trial.
+    """
+    best: bytes | None = None
+    for head, rows, distance in _representations(colours, pixels):
         for only in (PLAIN, UPPER, ADAPTIVE):
             filtered = np.empty(rows.shape[0] * (rows.shape[1] + 1), np.uint8)
             count = filter_rows(rows, distance, only, filtered)
-            data = head + zlib.compress(filtered[:count].tobytes(), 9)
-            if not best or len(data) < len(best):
+            raw = filtered[:count].tobytes()
+            enough = most if best is None else min(most, len(best))
+            if math.isfinite(enough) and len(zlib.compress(raw, 1)) > HOPELESS * enough + SPARE:
+                continue
+            data = head + zlib.compress(raw, 9)
+            if best is None or len(data) < len(best):
                 best = data
     return best
 
 
-def _representations(pixels: Pixels) -> Iterator[tuple[bytes, npt.NDArray[np.uint8], int]]:
+def _representations(
+    colours: Colours, pixels: Pixels | None
+) -> Iterator[tuple[bytes, npt.NDArray[np.uint8], int]]:
     """Yield ways to write an image as rows of bytes: what comes before, rows, bytes of a pixel."""
-    height, _, channels = pixels.shape
-    found = _palette(pixels)
-    if found is not None:
-        colours, indices = found
-        head = bytes([PALETTE, len(colours) - 1]) + _bytes(colours).tobytes()
-        yield head, _packed(indices, _index_bits(len(colours))), 1
+    table = colours.table
+    if len(table) <= MAX_COLOURS:
+        head = bytes([PALETTE, len(table) - 1]) + _bytes(table).tobytes()
+        yield head, _packed(colours.numbers.astype(np.uint8), _index_bits(len(table))), 1
         return
+    if pixels is None:
+        pixels = colours.pixels()
+    height, _, channels = pixels.shape
     distance = channels * pixels.itemsize
     yield bytes([DIRECT]), _bytes(pixels).reshape(height, -1), distance
     if channels >= 3:
@@ -79,14 +109,6 @@ def _bytes(samples: Pixels) -> npt.NDArray[np.uint8]:
     """Return samples as bytes, the higher one first."""
     big = np.ascontiguousarray(samples.astype(samples.dtype.newbyteorder(">")))
     return big.view(np.uint8)
-
-
-def _palette(pixels: Pixels) -> tuple[Pixels, npt.NDArray[np.uint8]] | None:
-    """Return the colours, rising, and each pixel's number; None if there are too many."""
-    colours, indices, _ = distinct_colours(pixels)
-    if len(colours) > MAX_COLOURS:
-        return None
-    return colours, indices.reshape(pixels.shape[:2]).astype(np.uint8)
 
 
 def _index_bits(colours: int) -> int:

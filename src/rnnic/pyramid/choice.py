@@ -1,19 +1,30 @@
 """Chooses how a tile is coded: fitted or not, or without loss (encoder only)."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.lossless import MAX_COLOURS, encode_lossless, looks_drawn, merge_colours
+from rnnic.lossless import MAX_COLOURS, encode_within, looks_drawn
+from rnnic.lossless.merging import Colours, colours_to_keep, distinct_colours, merged
 from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder, fit_density
+from rnnic.pyramid.encoder import (
+    DEFAULT_LAMBDA,
+    TileEncoder,
+    fit_density,
+    states_for_effort,
+)
+from rnnic.pyramid.fit import Fit
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 
-__all__ = ["BestTile", "cost_of"]
+__all__ = ["BestTile", "TileMemory", "cost_of"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
@@ -22,6 +33,10 @@ LEAST_RELAXED = 8
 """Efforts from this one on encode tiles with clipped samples more than once."""
 MUCH_CLIPPED = 0.01
 RELAXATIONS = 2
+NEAR_STEPS = 0.2
+"""Filters fitted at a step serve others whose logarithm differs by at most so much."""
+HOPE = 0.5
+"""The least effort makes a tile hardly more than twice as costly as the others."""
 BITS_PER_COLOUR = 150.0
 """What a colour less saves in drawings, about: its place in the palette, and more even statistics."""
 
@@ -36,12 +51,90 @@ def cost_of(pixels: Pixels, rebuilt: Pixels, step: float, size: int) -> float:
     return error / step**2 + DEFAULT_LAMBDA * 8 * size
 
 
+class _Fitted(NamedTuple):
+    """What was fitted to a tile, and with what."""
+
+    fit: Fit
+    effort: int
+    step: int
+
+
+class TileMemory:
+    """What encodes of the same tile at several steps share.
+
+    That is what depends on its pixels alone, and filters fitted at a step that is near.
+    """
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
+        self._exact: bytes | None = None
+        self._hopeless = 0.0
+        self._merged: tuple[bytes, bytes, Pixels] | None = None
+        self._fitted: _Fitted | None = None
+
+    @cached_property
+    def drawn(self) -> bool:
+        """Whether the tile may need few bytes without loss."""
+        return looks_drawn(self._pixels)
+
+    @property
+    def tried(self) -> bool:
+        """Whether the tile was coded without loss before."""
+        return self._exact is not None or self._merged is not None
+
+    @cached_property
+    def _colours(self) -> Colours:
+        return distinct_colours(self._pixels)
+
+    def exact(self, limit: float, most: float) -> Iterator[tuple[bytes, Pixels]]:
+        """Yield the tile without loss, unless far more than ``most`` bytes are needed, and merged.
+
+        ``limit`` is that of `rnnic.lossless.merging.colours_to_keep`.
+        """
+        if self._exact is None and most > self._hopeless:
+            self._exact = encode_within(self._colours, most, self._pixels)
+            self._hopeless = most
+        if self._exact is not None:
+            yield self._exact, self._pixels
+        kept = colours_to_keep(self._colours, limit, MAX_COLOURS)
+        if len(kept) == len(self._colours.table):
+            return
+        key = kept.tobytes()
+        if self._merged is None or self._merged[0] != key:
+            colours = merged(self._colours, kept)
+            data = encode_within(colours, math.inf)
+            assert data is not None
+            self._merged = key, data, colours.pixels()
+        yield self._merged[1:]
+
+    def fit_near(self, step: int, effort: int) -> Fit | None:
+        """Return what was fitted last, if that suits."""
+        last = self._fitted
+        if last is None or last.effort != effort:
+            return None
+        return last.fit if abs(math.log(step / last.step)) <= NEAR_STEPS else None
+
+    def keep_fit(self, fit: Fit, step: int, effort: int) -> None:
+        """Keep what was fitted."""
+        self._fitted = _Fitted(fit, effort, step)
+
+
 class BestTile:
     """Encodes a tile in the way that costs least.
 
     Drawn tiles are tried without loss too, and with fewer colours: few colours and sharp edges often need
     fewer bytes so.
-    Parameters are those of `rnnic.pyramid.encoder.encode_tile`, and whether it may be without loss.
+
+    Parameters
+    ----------
+    pixels, params, model, effort, neighbors
+        Those of `rnnic.pyramid.encoder.encode_tile`.
+    exact : bool
+        Whether it may be without loss.
+    tune : bool
+        Whether filters may be fitted.
+    memory : TileMemory, optional
+        What encodes before found; changed.
     """
 
     def __init__(
@@ -53,44 +146,76 @@ class BestTile:
         neighbors: Any = EXACT_SEARCH,
         *,
         exact: bool = True,
+        tune: bool = True,
+        memory: TileMemory | None = None,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
-        self._neighbors = neighbors
-        self._try_exact = exact and looks_drawn(pixels)
+        self._neighbors, self._tune = neighbors, tune
+        self._memory = TileMemory(pixels) if memory is None else memory
+        self._try_exact = exact and self._memory.drawn
         self._chosen: TileEncoder | None = None
 
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile."""
         pixels, params = self._pixels, self._params
         step = params.step / STEP_SCALE * DEPTH_SCALE[params.bit_depth]
-        given = pixels, params, self._model, self._effort, self._neighbors
 
         def cost(coded: tuple[bytes, Pixels]) -> float:
             data, rebuilt = coded
             return cost_of(pixels, rebuilt, step, len(data))
 
-        self._chosen = TileEncoder(*given)
+        limit = BITS_PER_COLOUR * DEFAULT_LAMBDA * step**2
+
+        def without_loss(most: float) -> Iterator[tuple[bytes, Pixels]]:
+            for payload, drawn in self._memory.exact(limit, most):
+                yield EXACT.to_bytes(2, "little") + payload, drawn
+
+        if self._try_exact and self._tune and self._memory.tried:
+            # Where the least effort is much worse, fitted filters are not worth trying.
+            found = min(without_loss(0), key=cost, default=None)
+            if found is not None and cost(found) < HOPE * cost(self._quick(weight)):
+                self._chosen, self._best = None, found
+                return found
+        best = self._lossy(weight, cost)
+        if self._try_exact:
+            most = cost(best) / (8 * DEFAULT_LAMBDA)
+            found = min(without_loss(most), key=cost, default=None)
+            if found is not None and cost(found) < cost(best):
+                best, self._chosen = found, None
+        self._best = best
+        return best
+
+    def _quick(self, weight: float) -> tuple[bytes, Pixels]:
+        """Encode the tile as a pyramid with the least effort."""
+        params = replace(self._params, states=states_for_effort(1))
+        return TileEncoder(self._pixels, params, self._model, 1, self._neighbors).encode(weight)
+
+    def _lossy(
+        self, weight: float, cost: Callable[[tuple[bytes, Pixels]], float]
+    ) -> tuple[bytes, Pixels]:
+        """Encode the tile as a pyramid."""
+        pixels, params, effort = self._pixels, self._params, self._effort
+        given = pixels, params, self._model, effort, self._neighbors
+        known = self._memory.fit_near(params.step, effort) if self._tune else None
+        tune = self._tune and known is None
+        self._chosen = TileEncoder(*given, tune=tune, fit=known)
         best = self._chosen.encode(weight)
-        if self._effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
+        if effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
             for _ in range(RELAXATIONS):
-                again = TileEncoder(*given, like=self._chosen)
+                fit, targets = self._chosen.fit, self._chosen.relaxed(pixels)
+                again = TileEncoder(*given, tune=tune, fit=fit, targets=targets)
                 other = again.encode(weight)
                 if cost(other) >= cost(best):
                     break
                 best, self._chosen = other, again
-        if fit_density(self._effort) > 0 and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
+        tuned = self._tune and fit_density(effort) > 0
+        if known is None and tuned and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
             plain = TileEncoder(*given, tune=False)
             other = plain.encode(weight)
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
-        if self._try_exact:
-            limit = BITS_PER_COLOUR * DEFAULT_LAMBDA * step**2
-            merged = merge_colours(pixels, limit, MAX_COLOURS)
-            for drawn in (pixels,) if merged is pixels else (pixels, merged):
-                data = EXACT.to_bytes(2, "little") + encode_lossless(np.ascontiguousarray(drawn))
-                if cost((data, drawn)) < cost(best):
-                    best, self._chosen = (data, drawn), None
-        self._best = best
+        if known is None and self._tune:
+            self._memory.keep_fit(self._chosen.fit, params.step, effort)
         return best
 
     def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:

@@ -19,9 +19,10 @@ from rnnic.pyramid.encoder_kernels import (
     encode_pass,
     to_components,
 )
-from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, model_fit, write_fit
+from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
+    STEP_SCALE,
     Pass,
     PyramidParams,
     base_step,
@@ -49,6 +50,9 @@ TOKENS_PER_PAIR = 18
 FITS = (0.3, 0.3, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
 filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
+BITS_PER_FILTERS = 150.0
+BITS_PER_ZERO = 0.001
+"""What filters of a component take in a pass that has nothing else, and a pair there, about."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
@@ -195,8 +199,8 @@ def encode_tile(
 class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
-    Parameters are those of `encode_tile`, and ``like``: an encoder that has encoded the tile with the same
-    parameters. What it chose is what is started from, and clipped samples may lie where it put them.
+    Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
+    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`.
     """
 
     def __init__(
@@ -208,9 +212,10 @@ class TileEncoder:
         neighbors: Any = EXACT,
         *,
         tune: bool = True,
+        fit: Fit | None = None,
         counts: npt.NDArray[np.int64] | None = None,
         sink: Sink | None = None,
-        like: "TileEncoder | None" = None,
+        targets: npt.NDArray[np.float32] | None = None,
     ) -> None:
         height, width = pixels.shape[:2]
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
@@ -220,14 +225,14 @@ class TileEncoder:
         self._steps = passes(width, height)[0]
         pixels = np.ascontiguousarray(pixels)
         self._density = fit_density(effort) if tune else 0.0
-        if like is None:
-            self._fit = start_fit(pixels, params, model, thorough=effort > 1)
-            # The lowest effort goes without: looking for them takes it a tenth of its time.
-            beyond = distance_beyond(params) if effort > 1 else np.float32(0)
-            self._levels = pyramid_of(pixels, params, self._fit, beyond)
-        else:
-            self._fit, targets = like._found(pixels)
-            self._levels = pyramid_of(targets, params, self._fit, np.float32(0))
+        self._fit = (
+            start_fit(pixels, params, model, thorough=effort > 1)
+            if fit is None
+            else fit_in_band(fit, model.tables(params.channels), model.band(params.step))
+        )
+        # The lowest effort does not look for clipped samples, which would take it a tenth of its time.
+        far = distance_beyond(params) if effort > 1 and targets is None else np.float32(0)
+        self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
         coarsest = Planes(self._base.shape[2], self._base.shape[1], params.channels)
         self._samples, self._energies = start_planes(coarsest, self._base, params.step)
@@ -261,6 +266,11 @@ class TileEncoder:
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
 
+    @property
+    def fit(self) -> Fit:
+        """The tile's own parameters."""
+        return self._fit
+
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
         for step in self._steps:
@@ -271,24 +281,46 @@ class TileEncoder:
             if not self._coded_lanes.any():
                 self._filled, self._trellis = self._before
             self._before = self._filled.copy(), self._trellis.copy()
-            for turn in range(self._turns + 1):
-                if turn == self._turns:
-                    # A pass without residuals has no filters of its own: it is coded without them.
-                    if self._coded_lanes.any() or not forget(
-                        self._fit, step.level, self._tables, self._band
-                    ):
-                        break
-                elif self._density > 0:
+            for turn in range(self._turns):
+                if self._density > 0:
                     scaled = pass_step(self._params.step, step.level)
                     self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
-                counts = self._histogram if turn >= self._turns - 1 else NO_COUNTS
+                counts = self._histogram if turn == self._turns - 1 else NO_COUNTS
                 self._coded_lanes[:] = False
                 self._code(step, source, children, weight, counts, (0, self._params.lanes))
+            if not self._coded_lanes.any():
+                self._without_residuals(step, source, children, weight)
             if self._sink is not None:
                 self._sink(step, self._state_of(step, source))
             self._parents = given
             self._samples, self._energies = children
         return self._finish()
+
+    def _without_residuals(
+        self,
+        step: Pass,
+        source: npt.NDArray[np.float32],
+        children: tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]],
+        weight: float,
+    ) -> None:
+        """Code a pass whose residuals are all zero, without filters of its own unless they are worth it."""
+        given = step, source, children, weight, self._histogram, (0, self._params.lanes)
+        level = step.level
+        groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
+        before = [numbers.copy() for numbers in groups]
+        own = squared_error(children[0], source)
+        if not forget(self._fit, level, self._tables, self._band):
+            return
+        self._code(*given)
+        # Errors are in 1/64 sample; each stands for 2**level pixels.
+        saved = (squared_error(children[0], source) - own) * 2.0**level / 4096
+        bits = BITS_PER_FILTERS * len(source) + step.rows * step.columns * BITS_PER_ZERO
+        if saved <= weight * bits * (self._params.step / STEP_SCALE) ** 2:
+            return
+        for numbers, kept in zip(groups, before, strict=True):
+            numbers[...] = kept
+        self._coded_lanes[:] = True
+        self._code(*given)
 
     def _fit_pass(self, step: Pass, given: PassInput, *, again: bool) -> None:
         """Fit the filters and weights of a pass, once more if it was coded with some before."""
@@ -311,13 +343,11 @@ class TileEncoder:
             self._samples, self._energies = children
         return self._finish()
 
-    def _found(self, pixels: Pixels) -> tuple[Fit, npt.NDArray[np.float32]]:
-        """Return filters and targets for another encoder, after `encode`."""
+    def relaxed(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Return targets for another encoder, after `encode`."""
         width, height = self._size
         planes = self._samples[:, 2 : height + 2, 2 : width + 2]
-        targets = relaxed_targets(pixels, planes, self._fit.colour, self._params)
-        colour, luma, chroma, activity = self._fit
-        return Fit(colour, luma.copy(), chroma.copy(), activity.copy()), targets
+        return relaxed_targets(pixels, planes, self._fit.colour, self._params)
 
     def _room(self, step: Pass) -> int:
         """Return how many tokens a lane of a pass may have."""
@@ -381,6 +411,13 @@ def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, tho
     if params.channels == 3:
         colour = choose_colour(pixels, params.step, thorough=thorough)
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
+
+
+def squared_error(children: npt.NDArray[np.int16], source: npt.NDArray[np.float32]) -> float:
+    """Return the squared error of a level's planes, which have borders, summed."""
+    height, width = source.shape[1:]
+    error = children[: len(source), 2 : 2 + height, 2 : 2 + width] - source
+    return float(np.square(error, dtype=np.float64).sum())
 
 
 def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:

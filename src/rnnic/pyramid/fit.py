@@ -1,6 +1,6 @@
 """What a tile has of its own: colour matrix, prediction filters, activity weights (SPEC.md 5.3)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,16 @@ from rnnic.pyramid.model import (
     ColourTables,
 )
 
-__all__ = ["DEFAULT_COLOUR", "TAP_UNIT", "WEIGHT_UNIT", "Fit", "model_fit", "read_fit", "write_fit"]
+__all__ = [
+    "DEFAULT_COLOUR",
+    "TAP_UNIT",
+    "WEIGHT_UNIT",
+    "Fit",
+    "fit_in_band",
+    "model_fit",
+    "read_fit",
+    "write_fit",
+]
 
 COLOUR_ONE = 1 << 14
 MAX_COLOUR_SUM = 2 * COLOUR_ONE
@@ -50,6 +59,27 @@ def model_fit(tables: ColourTables, band: int) -> Fit:
     """Return the parameters of a tile that has none of its own."""
     colour = np.array(DEFAULT_COLOUR, np.int32).reshape(3, 3)
     return Fit(colour, tables.luma_taps[band], tables.chroma_taps[band], tables.activity[band])
+
+
+def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
+    """Return what comes nearest to a fit among those that can be sent in a band."""
+    model = model_fit(tables, band)
+
+    def nearest(own: npt.NDArray[Any], start: npt.NDArray[Any], unit: int) -> npt.NDArray[np.int64]:
+        first = start.astype(np.int64)
+        return first + unit * np.rint((own - first) / unit).astype(np.int64)
+
+    def taps(own: npt.NDArray[np.int16], start: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        moved = nearest(own, start, TAP_UNIT)
+        fits = np.abs(moved).sum(axis=-1, keepdims=True) <= MAX_TAP_SUM
+        return np.where(fits, moved, start).astype(np.int16)
+
+    weights = nearest(fit.activity, model.activity, WEIGHT_UNIT)
+    valid = (weights >= 0) & (weights <= MAX_ACTIVITY_WEIGHT)
+    activity = np.where(valid, weights, model.activity).astype(np.uint16)
+    return Fit(
+        fit.colour.copy(), taps(fit.luma, model.luma), taps(fit.chroma, model.chroma), activity
+    )
 
 
 def write_fit(

@@ -12,6 +12,7 @@ from rnnic.container import Header, TileBox, tile_boxes, window_of
 from rnnic.errors import FormatError, OptionError
 from rnnic.methods import (
     EncodedTiles,
+    Memory,
     Method,
     Photos,
     Pixels,
@@ -23,7 +24,7 @@ from rnnic.methods import (
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
-from rnnic.pyramid.choice import BestTile, cost_of
+from rnnic.pyramid.choice import BestTile, TileMemory, cost_of
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.decoder import decode_base_plane, decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
@@ -143,6 +144,8 @@ class PyramidMethod(Method):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
+        rough: bool = False,
+        memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image; `control` is the step size in samples."""
         if options.neighbors != EXACT_SEARCH:
@@ -165,7 +168,19 @@ class PyramidMethod(Method):
 
         def start(box: TileBox) -> BestTile:
             tile = pixels[window_of(box)]
-            return BestTile(tile, params, own, effort, options.neighbors, exact=options.exact_tiles)
+            known = TileMemory(tile)
+            if memory is not None:
+                known = memory.setdefault(box, known)
+            return BestTile(
+                tile,
+                params,
+                own,
+                effort,
+                options.neighbors,
+                exact=options.exact_tiles,
+                tune=not rough,
+                memory=known,
+            )
 
         def encode_box(box: TileBox) -> bytes:
             nonlocal done

@@ -10,7 +10,16 @@ import numpy as np
 
 from rnnic.container import Header, TileBox, window_of
 from rnnic.errors import FormatError, OptionError, TruncatedError
-from rnnic.methods import EncodedTiles, Method, Photos, Pixels, Progress, TileDecoder, TileTrace
+from rnnic.methods import (
+    EncodedTiles,
+    Memory,
+    Method,
+    Photos,
+    Pixels,
+    Progress,
+    TileDecoder,
+    TileTrace,
+)
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, MAX_ERROR_THRESHOLD, EncodeOptions
 from rnnic.parallel import map_threads, thread_count
@@ -76,9 +85,11 @@ class RasterMethod(Method):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
+        rough: bool = False,
+        memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image; `control` is the error threshold."""
-        del reconstruct  # the planner needs it
+        del reconstruct, rough, memory  # the planner needs it; all encodes are quick
         part = load_model(model.sections[SECTION]).part(pixels.shape[2])
         deep = pixels.dtype == np.uint16
         depth = plan_depth(control) if deep else Depth(0, control)
