@@ -196,7 +196,7 @@ def base_planes() -> Iterator[Case]:
                     plane //= 64
                 if name == "limits":
                     plane[0] = (65535, -65535, 65535)
-                bits.base(plane)
+                bits.base(plane, slopes=component == 1)
             payload = pyramid_payload(0, bits, ())
             data = sized(40, 70, 3, settings(step), payload)
             what = f"colours {name}, step {step / 1024:g}, no coded pass"
@@ -206,8 +206,12 @@ def base_planes() -> Iterator[Case]:
     data = sized(90, 80, 1, settings(1024), pyramid_payload(0, bits, ()))
     yield Case("base-silent-rows", data, "grey, rows without errors")
     bits = BitWriter()
+    bits.base(np.add.outer([0, 9, 18, 27], [5, 2, -1]) + np.eye(4, 3, dtype=int), slopes=True)
+    data = sized(90, 100, 1, settings(1024), pyramid_payload(0, bits, ()))
+    yield Case("base-slopes", data, "grey, a base plane that is nearly a plane")
+    bits = BitWriter()
     bits.number(65534, 18)
-    bits.number(1, 1)
+    bits.number(1, 2)
     data = sized(1, 1, 1, settings(131072, 1, 4), pyramid_payload(0, bits, ()))
     yield Case("base-wraps", data, "a base sample beyond 16 bits, stored modulo 2^16")
 

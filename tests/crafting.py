@@ -84,8 +84,8 @@ class BitWriter:
         """Write a signed number of so many bits."""
         self.number(2 * value if value >= 0 else -2 * value - 1, bits)
 
-    def base(self, plane: Pixels) -> None:
-        """Write a base plane."""
+    def base(self, plane: Pixels, *, slopes: bool = False) -> None:
+        """Write a base plane, guessed by its slopes or by medians."""
         q = plane.astype(int).tolist()
         errors: list[int] = []
         text = self.text
@@ -94,15 +94,16 @@ class BitWriter:
             own = []
             for x in range(1 if y == 0 else 0, len(row)):
                 if y == 0:
-                    guess = row[x - 1]
+                    guess = 2 * row[x - 1] - row[x - 2] if slopes and x > 1 else row[x - 1]
                 elif x == 0:
-                    guess = q[y - 1][0]
+                    guess = 2 * q[y - 1][0] - q[y - 2][0] if slopes and y > 1 else q[y - 1][0]
                 else:
                     a, b, c = row[x - 1], q[y - 1][x], q[y - 1][x - 1]
-                    guess = sorted((a, b, a + b - c))[1]
+                    guess = a + b - c if slopes else sorted((a, b, a + b - c))[1]
                 own.append(row[x] - guess)
             if y == 0:
                 self.folded(row[0], 18)
+                self.number(slopes, 1)
             silent = not any(own)
             self.number(silent, 1)
             if not silent:

@@ -1,4 +1,4 @@
-"""The base plane: a median predictor and adaptive Golomb-Rice codes."""
+"""The base plane: two predictors and adaptive Golomb-Rice codes."""
 
 import numpy as np
 
@@ -15,14 +15,20 @@ LARGEST = 65535
 
 
 @forced
-def median_prediction(q, c, y, x):
-    """Median of left, upper and left + upper - upper-left (LOCO-I, Weinberger et al. 2000)."""
+def prediction(q, c, y, x, slopes):
+    """Median of left, upper and left + upper - upper-left (LOCO-I, Weinberger et al. 2000), or the last.
+
+    With ``slopes`` what lies on a plane is met, on the borders too.
+    """
     if y == 0:
-        return q[c, 0, x - 1] if x > 0 else 0
+        if x == 0:
+            return q[c, 0, 0]
+        return 2 * q[c, 0, x - 1] - q[c, 0, x - 2] if slopes and x > 1 else q[c, 0, x - 1]
     if x == 0:
-        return q[c, y - 1, 0]
+        return 2 * q[c, y - 1, 0] - q[c, y - 2, 0] if slopes and y > 1 else q[c, y - 1, 0]
     a, b = q[c, y, x - 1], q[c, y - 1, x]
-    return max(min(a, b), min(max(a, b), a + b - q[c, y - 1, x - 1]))
+    both = a + b - q[c, y - 1, x - 1]
+    return both if slopes else max(min(a, b), min(max(a, b), both))
 
 
 @forced
@@ -99,28 +105,39 @@ def get_number(bits, n, total, count):
 
 
 @jit
+def encode_component(q, c, slopes, bits, n):
+    """Encode a component of ``q`` with one of the two predictions; returns the new position."""
+    height, width = q.shape[1], q.shape[2]
+    value = 2 * q[c, 0, 0] if q[c, 0, 0] >= 0 else -2 * q[c, 0, 0] - 1
+    n = put_bits(bits, n, value, RAW_BITS)
+    n = put_bits(bits, n, 1 if slopes else 0, 1)
+    total, count = 16, 1
+    for y in range(height):
+        first = 1 if y == 0 else 0
+        same = True
+        for x in range(first, width):
+            same = same and q[c, y, x] == prediction(q, c, y, x, slopes)
+        n = put_bits(bits, n, 1 if same else 0, 1)
+        if same:
+            continue
+        for x in range(first, width):
+            error = q[c, y, x] - prediction(q, c, y, x, slopes)
+            n, total, count = put_number(bits, n, error, total, count)
+    return n
+
+
+@jit
 def encode_base(q, bits, n):
     """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each) from ``n`` on.
 
     Returns the new position; ``MAX_NUMBER_BITS`` for each number are always enough.
     """
-    height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
-        total, count = 16, 1
-        for y in range(height):
-            first = 1 if y == 0 else 0
-            if y == 0:
-                value = 2 * q[c, 0, 0] if q[c, 0, 0] >= 0 else -2 * q[c, 0, 0] - 1
-                n = put_bits(bits, n, value, RAW_BITS)
-            same = True
-            for x in range(first, width):
-                same = same and q[c, y, x] == median_prediction(q, c, y, x)
-            n = put_bits(bits, n, 1 if same else 0, 1)
-            if same:
-                continue
-            for x in range(first, width):
-                error = q[c, y, x] - median_prediction(q, c, y, x)
-                n, total, count = put_number(bits, n, error, total, count)
+        with_slopes = encode_component(q, c, True, bits, n)
+        end = encode_component(q, c, False, bits, n)
+        if with_slopes < end:
+            end = encode_component(q, c, True, bits, n)
+        n = end
     return n
 
 
@@ -131,20 +148,22 @@ def decode_base(bits, n, q):
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
         total, count = 16, 1
+        slopes = False
         for y in range(height):
             first = 1 if y == 0 else 0
             if y == 0:
                 value = get_bits(bits, n, RAW_BITS)
-                n += RAW_BITS
                 value = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
                 q[c, 0, 0] = min(max(value, -LARGEST), LARGEST)
+                slopes = get_bits(bits, n + RAW_BITS, 1) == 1
+                n += RAW_BITS + 1
             same = get_bits(bits, n, 1) == 1
             n += 1
             for x in range(first, width):
                 error = np.int64(0)
                 if not same:
                     error, n, total, count = get_number(bits, n, total, count)
-                guess = median_prediction(q, c, y, x) + error
+                guess = prediction(q, c, y, x, slopes) + error
                 q[c, y, x] = min(max(guess, -LARGEST), LARGEST)
             if n > end:
                 return False

@@ -130,15 +130,16 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]
         for y in range(height):
             if y == 0:
                 q[0][0] = clamp(unfold(bits.number(18)), -65535, 65535)
+                slopes = bits.number(1)
             same = bits.number(1)
             for x in range(y == 0, width):
                 if y == 0:
-                    guess = q[0][x - 1]
+                    guess = 2 * q[0][x - 1] - q[0][x - 2] if slopes and x > 1 else q[0][x - 1]
                 elif x == 0:
-                    guess = q[y - 1][0]
+                    guess = 2 * q[y - 1][0] - q[y - 2][0] if slopes and y > 1 else q[y - 1][0]
                 else:
                     a, b, c = q[y][x - 1], q[y - 1][x], q[y - 1][x - 1]
-                    guess = sorted((a, b, a + b - c))[1]
+                    guess = a + b - c if slopes else sorted((a, b, a + b - c))[1]
                 error = 0 if same else bits.golomb()
                 q[y][x] = clamp(guess + error, -65535, 65535)
         planes.append(q)
