@@ -6,8 +6,7 @@
  *
  * Engines embed the addresses and lengths of arrays that functions find around them, as long as there is one of each function: that
  * leaves registers for numbers, of which there are many. Neighbours are kept in variables from one column to the next, and sums are
- * truncated (`| 0`), so that the code is plain integer code without checks of overflow; `Math.imul` and `Math.abs` are not given shorter
- * names because engines would look those up in every turn.
+ * truncated (`| 0`), so that the code is plain integer code without checks of overflow.
  */
 
 import { TruncatedError } from "./errors.js";
@@ -44,6 +43,7 @@ export function ends() {
 
 /** Returns arrays, P of `size` samples, tables for so many contexts, and functions that work on them. */
 export function makeKernels(size, contexts, rareContexts) {
+  const { abs, imul } = Math; // here, where engines take them for what they are
   const P = new Int16Array(size);
   const ROWS = new Int32Array(14 * KIND);
   // Of each lane, four numbers apart: rANS state, next word, state of the trellis, what the pair to the left adds to activities; from END
@@ -51,7 +51,7 @@ export function makeKernels(size, contexts, rareContexts) {
   const STATE = new Int32Array(64);
   const NEXT = new Uint8Array(128); // states of the trellis by state and branch
   const CLASSES = new Uint16Array(2 * 8192); // what the classes of luma, then of chroma, add to a context, by activity
-  // By context and slot: symbols; by context and symbol: frequency << 12 | start. They are filled when first needed.
+  // By context and slot: symbols, 255 where a context's are not yet known; by context and symbol: frequency << 12 | start. They are filled when first needed.
   const SYMBOLS = new Uint8Array(contexts << 12);
   const RANGES = new Int32Array(contexts << 8);
   const RARE = new Uint16Array(rareContexts << 12);
@@ -82,8 +82,8 @@ export function makeKernels(size, contexts, rareContexts) {
     let cl = P[p - 1], cm = P[p], cr = P[p + 1], cS0 = P[p - 2] - cm, cS1 = cl - cr;
     let dl = P[p + s - 1], dm = P[p + s], dr = P[p + s + 1], dS = dl - dr;
     let T0 = (P[p - s - 2] - bm + P[p + s - 2] - dm) | 0, T1 = (bS + dS) | 0;
-    let G = (Math.abs(bl - bm) + Math.abs(dl - dm)) | 0;
-    let right = cl - cm, rightA = Math.abs(right);
+    let G = (abs(bl - bm) + abs(dl - dm)) | 0;
+    let right = cl - cm, rightA = abs(right);
     let ul = 0, um = ROWS[D + row + 1], rl = 0; // differences and residuals of the row above
     for (let x = row | 0; x < n; x = (x + 1) | 0) {
       const A2 = (P[(p - s2 + 1) | 0] + P[(p + s2 + 1) | 0]) | 0;
@@ -99,20 +99,20 @@ export function makeKernels(size, contexts, rareContexts) {
       const left = right;
       const leftA = rightA;
       right = cm - cr;
-      rightA = Math.abs(right);
+      rightA = abs(right);
       const g0 = (leftA + rightA) | 0;
-      const g3 = Math.abs(left - right);
+      const g3 = abs(left - right);
       const sign = left >> 31;
       const bend = (((g0 - g3) >> 1) ^ sign) - sign; // minmod, by way of the gradients
-      ROWS[(x + SUMS) | 0] = Math.imul(t0, cS1) + Math.imul(t1, cS0 + cS2) + Math.imul(t2, bS) + Math.imul(t3, dS)
-        + Math.imul(t4, T0 + T2) + Math.imul(t5, A0 - A2)
-        + Math.imul(t6, bend) + Math.imul(t7, minmod(bl - cm, cm - dr)) + Math.imul(t8, minmod(dl - cm, cm - br))
-        + Math.imul(t9, um) + Math.imul(t10, ul) + Math.imul(t11, ur) + Math.imul(t12, rm) + Math.imul(t13, rl) | 0;
-      const H = (Math.abs(bm - br) + Math.abs(dm - dr)) | 0;
+      ROWS[(x + SUMS) | 0] = imul(t0, cS1) + imul(t1, cS0 + cS2) + imul(t2, bS) + imul(t3, dS)
+        + imul(t4, T0 + T2) + imul(t5, A0 - A2)
+        + imul(t6, bend) + imul(t7, minmod(bl - cm, cm - dr)) + imul(t8, minmod(dl - cm, cm - br))
+        + imul(t9, um) + imul(t10, ul) + imul(t11, ur) + imul(t12, rm) + imul(t13, rl) | 0;
+      const H = (abs(bm - br) + abs(dm - dr)) | 0;
       const g1 = (G + H) | 0;
-      const g2 = (Math.abs(bm - cm) + Math.abs(dm - cm)) | 0;
-      ROWS[(x + ACTIVITY) | 0] = (Math.imul(w0, g0 < 32767 ? g0 : 32767) + Math.imul(w1, g1 < 32767 ? g1 : 32767)
-        + Math.imul(w2, g2 < 32767 ? g2 : 32767) + Math.imul(w3, g3 < 32767 ? g3 : 32767)) >> 12;
+      const g2 = (abs(bm - cm) + abs(dm - cm)) | 0;
+      ROWS[(x + ACTIVITY) | 0] = (imul(w0, g0 < 32767 ? g0 : 32767) + imul(w1, g1 < 32767 ? g1 : 32767)
+        + imul(w2, g2 < 32767 ? g2 : 32767) + imul(w3, g3 < 32767 ? g3 : 32767)) >> 12;
       A0 = A1; A1 = A2; T0 = T1; T1 = T2; G = H;
       bl = bm; bm = br; br = bn; bS = bS2;
       cm = cr; cr = cn; cS0 = cS1; cS1 = cS2;
@@ -140,8 +140,8 @@ export function makeKernels(size, contexts, rareContexts) {
     let T0 = P[p - s2 - 1] - P[p + s2 - 1], T1 = P[p - s2] - P[p + s2];
     const cl = P[p - 1];
     let up = bm - cm, down = cm - dm;
-    let G0 = (Math.abs(bl - cl) + Math.abs(cl - dl)) | 0, G1 = (Math.abs(up) + Math.abs(down)) | 0;
-    let V0 = Math.abs(cl - cm);
+    let G0 = (abs(bl - cl) + abs(cl - dl)) | 0, G1 = (abs(up) + abs(down)) | 0;
+    let V0 = abs(cl - cm);
     let ul = 0, um = ROWS[D + row + 1], rl = 0;
     for (let x = row | 0; x < n; x = (x + 1) | 0) {
       const bn = P[(p - s + 2) | 0];
@@ -151,21 +151,21 @@ export function makeKernels(size, contexts, rareContexts) {
       const T2 = P[(p - s2 + 1) | 0] - P[(p + s2 + 1) | 0];
       const ur = ROWS[(x + D + 2) | 0];
       const rm = ROWS[(x + R + 1) | 0];
-      const g3 = Math.abs(up - down);
+      const g3 = abs(up - down);
       const sign = up >> 31;
       const bend = (((G1 - g3) >> 1) ^ sign) - sign;
-      ROWS[(x + SUMS) | 0] = Math.imul(t0, S2) + Math.imul(t1, T1) + Math.imul(t2, S1) + Math.imul(t3, S3) + Math.imul(t4, T0 + T2)
-        + Math.imul(t5, S0 + S4)
-        + Math.imul(t6, bend) + Math.imul(t7, minmod(bl - cm, cm - dr)) + Math.imul(t8, minmod(br - cm, cm - dl))
-        + Math.imul(t9, um) + Math.imul(t10, ul) + Math.imul(t11, ur) + Math.imul(t12, rm) + Math.imul(t13, rl) | 0;
+      ROWS[(x + SUMS) | 0] = imul(t0, S2) + imul(t1, T1) + imul(t2, S1) + imul(t3, S3) + imul(t4, T0 + T2)
+        + imul(t5, S0 + S4)
+        + imul(t6, bend) + imul(t7, minmod(bl - cm, cm - dr)) + imul(t8, minmod(br - cm, cm - dl))
+        + imul(t9, um) + imul(t10, ul) + imul(t11, ur) + imul(t12, rm) + imul(t13, rl) | 0;
       up = br - cr;
       down = cr - dr;
-      const G2 = (Math.abs(up) + Math.abs(down)) | 0;
-      const V1 = Math.abs(cr - cm);
+      const G2 = (abs(up) + abs(down)) | 0;
+      const V1 = abs(cr - cm);
       const g1 = (G0 + G2) | 0;
       const g2 = (V0 + V1) | 0;
-      ROWS[(x + ACTIVITY) | 0] = (Math.imul(w0, G1 < 32767 ? G1 : 32767) + Math.imul(w1, g1 < 32767 ? g1 : 32767)
-        + Math.imul(w2, g2 < 32767 ? g2 : 32767) + Math.imul(w3, g3 < 32767 ? g3 : 32767)) >> 12;
+      ROWS[(x + ACTIVITY) | 0] = (imul(w0, G1 < 32767 ? G1 : 32767) + imul(w1, g1 < 32767 ? g1 : 32767)
+        + imul(w2, g2 < 32767 ? g2 : 32767) + imul(w3, g3 < 32767 ? g3 : 32767)) >> 12;
       bl = bm; bm = br; br = bn;
       dl = dm; dm = dr; dr = dn;
       cm = cr; cr = cn;
@@ -181,15 +181,15 @@ export function makeKernels(size, contexts, rareContexts) {
   function chromaAlongX(p, n, s, taps, weights, row, c) {
     const t0 = taps[0], t1 = taps[1], t2 = taps[2], t3 = taps[3], t4 = taps[4], t5 = taps[5];
     const w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
-    const own = Math.imul(c, KIND);
+    const own = imul(c, KIND);
     const keep = (1 - c) | 0;
     p |= 0;
     s |= 0;
     row |= 0;
     n = (n + row) | 0;
     let bm = P[p - s], dm = P[p + s], bD = P[p - s - 1] - bm, dD = P[p + s - 1] - dm;
-    let S = (bD + dD) | 0, G = (Math.abs(bD) + Math.abs(dD)) | 0;
-    let cm = P[p], cr = P[p + 1], cS0 = P[p - 2] - cm, cS1 = P[p - 1] - cr, right = P[p - 1] - cm, rightA = Math.abs(right);
+    let S = (bD + dD) | 0, G = (abs(bD) + abs(dD)) | 0;
+    let cm = P[p], cr = P[p + 1], cS0 = P[p - 2] - cm, cS1 = P[p - 1] - cr, right = P[p - 1] - cm, rightA = abs(right);
     for (let x = row | 0; x < n; x = (x + 1) | 0) {
       const br = P[(p - s + 1) | 0];
       const dr = P[(p + s + 1) | 0];
@@ -201,19 +201,19 @@ export function makeKernels(size, contexts, rareContexts) {
       const left = right;
       const leftA = rightA;
       right = cm - cr;
-      rightA = Math.abs(right);
+      rightA = abs(right);
       const g0 = (leftA + rightA) | 0;
-      const g3 = Math.abs(left - right);
+      const g3 = abs(left - right);
       const sign = left >> 31;
       const bend = (((g0 - g3) >> 1) ^ sign) - sign;
       const at = (x + own) | 0;
-      ROWS[(at + SUMS) | 0] = Math.imul(t0, cS1) + Math.imul(t1, cS0 + cS2) + Math.imul(t2, S + S2) + Math.imul(t3, bend)
-        + Math.imul(t4, ROWS[(at + D + 1) | 0]) + Math.imul(t5, ROWS[(at + R + 1) | 0]) | 0;
-      const H = (Math.abs(bE) + Math.abs(dE)) | 0;
+      ROWS[(at + SUMS) | 0] = imul(t0, cS1) + imul(t1, cS0 + cS2) + imul(t2, S + S2) + imul(t3, bend)
+        + imul(t4, ROWS[(at + D + 1) | 0]) + imul(t5, ROWS[(at + R + 1) | 0]) | 0;
+      const H = (abs(bE) + abs(dE)) | 0;
       const g1 = (G + H) | 0;
-      const g2 = (Math.abs(bm - cm) + Math.abs(dm - cm)) | 0;
-      ROWS[(x + CHROMA) | 0] = (ROWS[(x + CHROMA) | 0] & keep) + ((Math.imul(w0, g0 < 32767 ? g0 : 32767) + Math.imul(w1, g1 < 32767 ? g1 : 32767)
-        + Math.imul(w2, g2 < 32767 ? g2 : 32767) + Math.imul(w3, g3 < 32767 ? g3 : 32767)) >> 12);
+      const g2 = (abs(bm - cm) + abs(dm - cm)) | 0;
+      ROWS[(x + CHROMA) | 0] = (ROWS[(x + CHROMA) | 0] & keep) + ((imul(w0, g0 < 32767 ? g0 : 32767) + imul(w1, g1 < 32767 ? g1 : 32767)
+        + imul(w2, g2 < 32767 ? g2 : 32767) + imul(w3, g3 < 32767 ? g3 : 32767)) >> 12);
       bm = br; dm = dr; S = S2; G = H;
       cm = cr; cr = cn; cS0 = cS1; cS1 = cS2;
       p = (p + 1) | 0;
@@ -224,7 +224,7 @@ export function makeKernels(size, contexts, rareContexts) {
   function chromaAlongY(p, n, s, taps, weights, row, c) {
     const t0 = taps[0], t1 = taps[1], t2 = taps[2], t3 = taps[3], t4 = taps[4], t5 = taps[5];
     const w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
-    const own = Math.imul(c, KIND);
+    const own = imul(c, KIND);
     const keep = (1 - c) | 0;
     p |= 0;
     s |= 0;
@@ -235,27 +235,27 @@ export function makeKernels(size, contexts, rareContexts) {
     let cm = P[p];
     let up = P[p - s] - cm, down = cm - P[p + s];
     let S0 = P[p - s - 1] - P[p + s - 1], S1 = P[p - s] - P[p + s];
-    let G0 = (Math.abs(P[p - s - 1] - cl) + Math.abs(cl - P[p + s - 1])) | 0, G1 = (Math.abs(up) + Math.abs(down)) | 0;
-    let V0 = Math.abs(cl - cm);
+    let G0 = (abs(P[p - s - 1] - cl) + abs(cl - P[p + s - 1])) | 0, G1 = (abs(up) + abs(down)) | 0;
+    let V0 = abs(cl - cm);
     for (let x = row | 0; x < n; x = (x + 1) | 0) {
       const br = P[(p - s + 1) | 0];
       const dr = P[(p + s + 1) | 0];
       const cr = P[(p + 1) | 0];
       const S2 = br - dr;
-      const g3 = Math.abs(up - down);
+      const g3 = abs(up - down);
       const sign = up >> 31;
       const bend = (((G1 - g3) >> 1) ^ sign) - sign;
       const at = (x + own) | 0;
-      ROWS[(at + SUMS) | 0] = Math.imul(t0, S1) + Math.imul(t1, P[(p - s2) | 0] - P[(p + s2) | 0]) + Math.imul(t2, S0 + S2) + Math.imul(t3, bend)
-        + Math.imul(t4, ROWS[(at + D + 1) | 0]) + Math.imul(t5, ROWS[(at + R + 1) | 0]) | 0;
+      ROWS[(at + SUMS) | 0] = imul(t0, S1) + imul(t1, P[(p - s2) | 0] - P[(p + s2) | 0]) + imul(t2, S0 + S2) + imul(t3, bend)
+        + imul(t4, ROWS[(at + D + 1) | 0]) + imul(t5, ROWS[(at + R + 1) | 0]) | 0;
       up = br - cr;
       down = cr - dr;
-      const G2 = (Math.abs(up) + Math.abs(down)) | 0;
-      const V1 = Math.abs(cr - cm);
+      const G2 = (abs(up) + abs(down)) | 0;
+      const V1 = abs(cr - cm);
       const g1 = (G0 + G2) | 0;
       const g2 = (V0 + V1) | 0;
-      ROWS[(x + CHROMA) | 0] = (ROWS[(x + CHROMA) | 0] & keep) + ((Math.imul(w0, G1 < 32767 ? G1 : 32767) + Math.imul(w1, g1 < 32767 ? g1 : 32767)
-        + Math.imul(w2, g2 < 32767 ? g2 : 32767) + Math.imul(w3, g3 < 32767 ? g3 : 32767)) >> 12);
+      ROWS[(x + CHROMA) | 0] = (ROWS[(x + CHROMA) | 0] & keep) + ((imul(w0, G1 < 32767 ? G1 : 32767) + imul(w1, g1 < 32767 ? g1 : 32767)
+        + imul(w2, g2 < 32767 ? g2 : 32767) + imul(w3, g3 < 32767 ? g3 : 32767)) >> 12);
       cm = cr;
       S0 = S1; S1 = S2;
       G0 = G1; G1 = G2; V0 = V1;
@@ -275,8 +275,8 @@ export function makeKernels(size, contexts, rareContexts) {
     s |= 0;
     row |= 0;
     n = (n + row) | 0;
-    const above = (ABOVE + 1 + Math.imul(turn, KIND)) | 0;
-    const above2 = (ABOVE + 1 + Math.imul(1 - turn, KIND)) | 0;
+    const above = (ABOVE + 1 + imul(turn, KIND)) | 0;
+    const above2 = (ABOVE + 1 + imul(1 - turn, KIND)) | 0;
     let left = P[p - 1], middle = P[p], leftF = P[q - 1], middleF = P[q];
     let ml = 0, cl = 0, mm = ROWS[above + row] & 4095, cm = ROWS[above + row] >> 12;
     for (let x = row | 0; x < n; x = (x + 1) | 0) {
@@ -286,10 +286,10 @@ export function makeKernels(size, contexts, rareContexts) {
       const far = ROWS[(x + above2) | 0];
       const mr = next & 4095;
       const cr = next >> 12;
-      const a = (ROWS[(x + ACTIVITY) | 0] + ((Math.imul(w4, middle) + Math.imul(w5, P[(p - s) | 0] + P[(p + s) | 0] + left + right) + Math.imul(w6, mm)
-        + Math.imul(w7, ml) + Math.imul(w8, mr) + Math.imul(w10, far & 4095) + Math.imul(w11, cm)) >> 8)) | 0;
-      const b = (ROWS[(x + CHROMA) | 0] + ((Math.imul(u4, middleF) + Math.imul(u5, P[(q - s) | 0] + P[(q + s) | 0] + leftF + rightF) + Math.imul(u6, cm)
-        + Math.imul(u7, cl) + Math.imul(u8, cr) + Math.imul(u10, far >> 12) + Math.imul(u11, mm)) >> 8)) | 0;
+      const a = (ROWS[(x + ACTIVITY) | 0] + ((imul(w4, middle) + imul(w5, P[(p - s) | 0] + P[(p + s) | 0] + left + right) + imul(w6, mm)
+        + imul(w7, ml) + imul(w8, mr) + imul(w10, far & 4095) + imul(w11, cm)) >> 8)) | 0;
+      const b = (ROWS[(x + CHROMA) | 0] + ((imul(u4, middleF) + imul(u5, P[(q - s) | 0] + P[(q + s) | 0] + leftF + rightF) + imul(u6, cm)
+        + imul(u7, cl) + imul(u8, cr) + imul(u10, far >> 12) + imul(u11, mm)) >> 8)) | 0;
       ROWS[(x + ACTIVITY) | 0] = (a < 16384 ? a : 16384) | ((b < 16384 ? b : 16384) << 16);
       left = middle; middle = right;
       leftF = middleF; middleF = rightF;
@@ -318,12 +318,12 @@ export function makeKernels(size, contexts, rareContexts) {
     const second = apart | 0;
     const third = (2 * apart) | 0;
     const energy = (isColour ? 3 * apart : apart) | 0;
-    const above2 = (ABOVE + 1 + Math.imul(1 - turn, KIND)) | 0;
+    const above2 = (ABOVE + 1 + imul(1 - turn, KIND)) | 0;
     let r0 = 0, r1 = 0, r2 = 0;
     for (let x = row; x < n; x = (x + 1) | 0) {
       const code = ROWS[(x + CODES) | 0] << 2;
-      const t0 = (ROWS[(x + SUMS) | 0] + Math.imul(tap0, r0) + 1024) >> 11;
-      r0 = (Math.imul(VECTORS[code], size) + 512) >> 10;
+      const t0 = (ROWS[(x + SUMS) | 0] + imul(tap0, r0) + 1024) >> 11;
+      r0 = (imul(VECTORS[code], size) + 512) >> 10;
       r0 = r0 > 65535 ? 65535 : r0 < -65535 ? -65535 : r0;
       let d = (r0 + t0) | 0;
       d = d > 65535 ? 65535 : d < -65535 ? -65535 : d;
@@ -333,8 +333,8 @@ export function makeKernels(size, contexts, rareContexts) {
       ROWS[(x + D + 1) | 0] = d;
       ROWS[(x + R + 1) | 0] = r0;
       if (isColour) {
-        const t1 = (ROWS[(x + SUMS + KIND) | 0] + Math.imul(tap1, r1) + 1024) >> 11;
-        r1 = (Math.imul(VECTORS[code | 1], size) + 512) >> 10;
+        const t1 = (ROWS[(x + SUMS + KIND) | 0] + imul(tap1, r1) + 1024) >> 11;
+        r1 = (imul(VECTORS[code | 1], size) + 512) >> 10;
         r1 = r1 > 65535 ? 65535 : r1 < -65535 ? -65535 : r1;
         d = (r1 + t1) | 0;
         d = d > 65535 ? 65535 : d < -65535 ? -65535 : d;
@@ -343,8 +343,8 @@ export function makeKernels(size, contexts, rareContexts) {
         P[(b + second) | 0] = (first - d) | 0;
         ROWS[(x + D + KIND + 1) | 0] = d;
         ROWS[(x + R + KIND + 1) | 0] = r1;
-        const t2 = (ROWS[(x + SUMS + 2 * KIND) | 0] + Math.imul(tap2, r2) + 1024) >> 11;
-        r2 = (Math.imul(VECTORS[code | 2], size) + 512) >> 10;
+        const t2 = (ROWS[(x + SUMS + 2 * KIND) | 0] + imul(tap2, r2) + 1024) >> 11;
+        r2 = (imul(VECTORS[code | 2], size) + 512) >> 10;
         r2 = r2 > 65535 ? 65535 : r2 < -65535 ? -65535 : r2;
         d = (r2 + t2) | 0;
         d = d > 65535 ? 65535 : d < -65535 ? -65535 : d;
@@ -385,9 +385,9 @@ export function makeKernels(size, contexts, rareContexts) {
       const s0 = P[p];
       const s1 = P[(p + second) | 0];
       const s2 = P[(p + third) | 0];
-      let r = (Math.imul(r0, s0) + Math.imul(r1, s1) + Math.imul(r2, s2) + HALF) >> 20;
-      let g = (Math.imul(g0, s0) + Math.imul(g1, s1) + Math.imul(g2, s2) + HALF) >> 20;
-      let b = (Math.imul(b0, s0) + Math.imul(b1, s1) + Math.imul(b2, s2) + HALF) >> 20;
+      let r = (imul(r0, s0) + imul(r1, s1) + imul(r2, s2) + HALF) >> 20;
+      let g = (imul(g0, s0) + imul(g1, s1) + imul(g2, s2) + HALF) >> 20;
+      let b = (imul(b0, s0) + imul(b1, s1) + imul(b2, s2) + HALF) >> 20;
       if ((r | g | b) & ~255) {
         r = r < 0 ? 0 : r > 255 ? 255 : r;
         g = g < 0 ? 0 : g > 255 ? 255 : g;
@@ -400,53 +400,130 @@ export function makeKernels(size, contexts, rareContexts) {
     }
   }
 
-  /**
-   * Read n pairs in each of the first lanes. Lanes take turns, so that the processor works on all of them at once. Words past a lane's end
-   * are noticed later.
-   */
+  /** Read n pairs in each of the first lanes. Words past a lane's end are noticed later. */
   function readPairs(lanes, n, words, tables, limit, weights) {
-    lanes |= 0;
-    n |= 0;
+    for (let lane = 0; lane < lanes; lane += 2) {
+      const i = lane * ROW;
+      if (lane + 1 < lanes) readTwo(lane, i, i + n, words, tables, limit, weights);
+      else readOne(lane, i, i + n, words, tables, limit, weights);
+    }
+  }
+
+  /** Read pairs from number i to `end` of a lane. Nothing is called in the inner loop, so that its numbers stay in registers. */
+  function readOne(lane, i0, end, words, tables, limit, weights) {
+    i0 |= 0;
+    end |= 0;
     const contexts = tables.contexts | 0;
     const first = tables.first | 0;
-    for (let x = 0; x < n; x = (x + 1) | 0) {
-      for (let lane = 0; lane < lanes; lane = (lane + 1) | 0) {
-        const own = lane << 2;
-        const i = (x + Math.imul(lane, ROW)) | 0;
-        const old = STATE[own];
-        const at = STATE[own | 1];
-        const t = STATE[own | 2];
-        const activities = (ROWS[(i + ACTIVITY) | 0] + STATE[own | 3]) | 0;
-        const luma = CLASSES[(activities & 0xffff) >> 2];
-        const context = ((contexts & -(t & 1)) + luma + CLASSES[(activities >>> 18) | 8192]) | 0;
-        const slot = old & 4095;
-        let symbol = SYMBOLS[(context << 12) | slot];
-        let range = RANGES[(context << 8) | symbol];
-        if (range === 0) {
-          tables.fill(context, SYMBOLS, RANGES);
-          symbol = SYMBOLS[(context << 12) | slot];
-          range = RANGES[(context << 8) | symbol];
-        }
-        const rans = (Math.imul(range >>> 12, old >> 12) + slot - (range & 4095)) | 0;
+    const own = lane << 2;
+    for (;;) {
+      let old0 = STATE[own], at0 = STATE[own | 1], t0 = STATE[own | 2], left0 = STATE[own | 3];
+      let activities = 0, context = 0, slot = 0, symbol = 0, range = 0, rans = 0, entry = 0, shape = 0, signs = 0, rest = 0, short = 0;
+      let stop = -1;
+      while (i0 < end) {
+        activities = (ROWS[(i0 + ACTIVITY) | 0] + left0) | 0;
+        context = ((contexts & -(t0 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
+        slot = old0 & 4095;
+        symbol = SYMBOLS[(context << 12) | slot];
         if (symbol >= first) {
-          STATE[own] = rans;
-          refill(lane, words, 0);
-          readRarePair(lane, i, Math.floor(luma / tables.nc), words, tables, limit, weights);
-          continue;
+          stop = 0;
+          break;
         }
-        const entry = ((t & 1) << 9) | symbol;
-        const shape = SHAPES[entry];
-        const signs = (shape >> 14) & 3;
-        const rest = rans >> signs;
-        // Without a branch: it could not be predicted.
-        const short = (rest - 32768) >> 31;
-        STATE[own] = (rest << (short & 16)) | (words[at] & short);
-        STATE[own | 1] = (at - short) | 0;
-        STATE[own | 2] = NEXT[((t << 1) | (shape >> 30)) & 31];
-        STATE[own | 3] = shape & 0x3fff3fff;
-        ROWS[(i + CODES) | 0] = (entry << 3) | (rans & ~(-1 << signs));
+        range = RANGES[(context << 8) | symbol];
+        rans = (imul(range >>> 12, old0 >> 12) + slot - (range & 4095)) | 0;
+        entry = ((t0 & 1) << 9) | symbol;
+        shape = SHAPES[entry];
+        signs = (shape >> 14) & 3;
+        rest = rans >> signs;
+        short = (rest - 32768) >> 31;
+        old0 = (rest << (short & 16)) | (words[at0] & short);
+        at0 = (at0 - short) | 0;
+        t0 = NEXT[((t0 << 1) | (shape >> 30)) & 31];
+        left0 = shape & 0x3fff3fff;
+        ROWS[(i0 + CODES) | 0] = (entry << 3) | (rans & ~(-1 << signs));
+        i0 = (i0 + 1) | 0;
       }
+      STATE[own] = old0;
+      STATE[own | 1] = at0;
+      STATE[own | 2] = t0;
+      STATE[own | 3] = left0;
+      if (stop < 0) return;
+      i0 = (i0 + readRest(lane, i0, context, words, tables, limit, weights)) | 0;
     }
+  }
+
+  /** The same of a lane and the next one in turns, so that the processor works on both at once. */
+  function readTwo(lane, i0, end, words, tables, limit, weights) {
+    i0 |= 0;
+    end |= 0;
+    const contexts = tables.contexts | 0;
+    const first = tables.first | 0;
+    const own = lane << 2;
+    const next = (own + 4) | 0;
+    let i1 = (i0 + ROW) | 0;
+    for (;;) {
+      let old0 = STATE[own], at0 = STATE[own | 1], t0 = STATE[own | 2], left0 = STATE[own | 3];
+      let old1 = STATE[next], at1 = STATE[next | 1], t1 = STATE[next | 2], left1 = STATE[next | 3];
+      let activities = 0, context = 0, slot = 0, symbol = 0, range = 0, rans = 0, entry = 0, shape = 0, signs = 0, rest = 0, short = 0;
+      let stop = -1;
+      while (i0 < end && i1 < end + ROW) {
+        activities = (ROWS[(i0 + ACTIVITY) | 0] + left0) | 0;
+        context = ((contexts & -(t0 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
+        slot = old0 & 4095;
+        symbol = SYMBOLS[(context << 12) | slot];
+        if (symbol >= first) {
+          stop = 0;
+          break;
+        }
+        range = RANGES[(context << 8) | symbol];
+        rans = (imul(range >>> 12, old0 >> 12) + slot - (range & 4095)) | 0;
+        entry = ((t0 & 1) << 9) | symbol;
+        shape = SHAPES[entry];
+        signs = (shape >> 14) & 3;
+        rest = rans >> signs;
+        short = (rest - 32768) >> 31;
+        old0 = (rest << (short & 16)) | (words[at0] & short);
+        at0 = (at0 - short) | 0;
+        t0 = NEXT[((t0 << 1) | (shape >> 30)) & 31];
+        left0 = shape & 0x3fff3fff;
+        ROWS[(i0 + CODES) | 0] = (entry << 3) | (rans & ~(-1 << signs));
+        i0 = (i0 + 1) | 0;
+        activities = (ROWS[(i1 + ACTIVITY) | 0] + left1) | 0;
+        context = ((contexts & -(t1 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
+        slot = old1 & 4095;
+        symbol = SYMBOLS[(context << 12) | slot];
+        if (symbol >= first) {
+          stop = 1;
+          break;
+        }
+        range = RANGES[(context << 8) | symbol];
+        rans = (imul(range >>> 12, old1 >> 12) + slot - (range & 4095)) | 0;
+        entry = ((t1 & 1) << 9) | symbol;
+        shape = SHAPES[entry];
+        signs = (shape >> 14) & 3;
+        rest = rans >> signs;
+        short = (rest - 32768) >> 31;
+        old1 = (rest << (short & 16)) | (words[at1] & short);
+        at1 = (at1 - short) | 0;
+        t1 = NEXT[((t1 << 1) | (shape >> 30)) & 31];
+        left1 = shape & 0x3fff3fff;
+        ROWS[(i1 + CODES) | 0] = (entry << 3) | (rans & ~(-1 << signs));
+        i1 = (i1 + 1) | 0;
+      }
+      STATE[own] = old0;
+      STATE[own | 1] = at0;
+      STATE[own | 2] = t0;
+      STATE[own | 3] = left0;
+      STATE[next] = old1;
+      STATE[next | 1] = at1;
+      STATE[next | 2] = t1;
+      STATE[next | 3] = left1;
+      if (stop < 0) break;
+      if (stop === 0) i0 = (i0 + readRest(lane, i0, context, words, tables, limit, weights)) | 0;
+      else i1 = (i1 + readRest(lane + 1, i1, context, words, tables, limit, weights)) | 0;
+    }
+    readOne(lane, i0, end, words, tables, limit, weights);
+    readOne(lane + 1, i1, end + ROW, words, tables, limit, weights);
   }
 
   /** Drop bits of a lane's state and refill it. */
@@ -461,24 +538,36 @@ export function makeKernels(size, contexts, rareContexts) {
 
   /** Read a rare symbol of a codebook; returns the place of its vector. */
   function readRare(lane, book, context, words, tables) {
-    const row = (Math.imul(book, tables.rareContexts) + context) | 0;
+    const row = (imul(book, tables.rareContexts) + context) | 0;
     if (RARE_RANGES[(row << 9) | tables.entries] === 0) tables.fillRare(row, RARE, RARE_RANGES);
     const state = STATE[lane << 2];
     const slot = state & 4095;
     const symbol = RARE[(row << 12) | slot];
     const range = RARE_RANGES[(row << 9) | symbol];
-    const rans = (Math.imul(range >>> 12, state >> 12) + slot - (range & 4095)) | 0;
+    const rans = (imul(range >>> 12, state >> 12) + slot - (range & 4095)) | 0;
     const signs = (SHAPES[(book << 9) | symbol] >> 14) & 3;
     STATE[lane << 2] = rans;
     refill(lane, words, signs);
     return (book << 12) | (symbol << 3) | (rans & ~(-1 << signs));
   }
 
-  /** Read the rest of a pair, number i of ROWS, that is not in its class's table. */
-  function readRarePair(lane, i, luma, words, tables, limit, weights) {
-    const { ny, entries } = tables;
+  /**
+   * Read pair number i of ROWS, which is not among its context's common symbols: returns 1; or fill the context's table, if that had not
+   * been done: returns 0.
+   */
+  function readRest(lane, i, context, words, tables, limit, weights) {
+    const { ny, entries, first } = tables;
+    const range = RANGES[(context << 8) | first];
+    if (range === 0) {
+      tables.fill(context, SYMBOLS, RANGES);
+      return 0;
+    }
+    const state = STATE[lane << 2];
     const t = STATE[(lane << 2) | 2];
     const book = t & 1;
+    const luma = Math.floor((context - book * tables.contexts) / tables.nc);
+    STATE[lane << 2] = (imul(range >>> 12, state >> 12) + (state & 4095) - (range & 4095)) | 0;
+    refill(lane, words, 0);
     const isEscape = (place) => ((place >> 3) & 511) === entries;
     const bounded = (v) => (v > limit ? limit : v < -limit ? -limit : v);
     let code = readRare(lane, book, 4 * ny + luma, words, tables);
@@ -514,12 +603,13 @@ export function makeKernels(size, contexts, rareContexts) {
       VECTORS[4 * code] = v0;
       VECTORS[4 * code + 1] = v1;
       VECTORS[4 * code + 2] = v2;
-      VECTORS[4 * code + 3] = Math.min(Math.abs(v0) >> 2, 4095) | (tables.nc === 1 ? 0 : Math.min((Math.abs(v1) + Math.abs(v2)) >> 2, 4095) << 12);
+      VECTORS[4 * code + 3] = Math.min(abs(v0) >> 2, 4095) | (tables.nc === 1 ? 0 : Math.min((abs(v1) + abs(v2)) >> 2, 4095) << 12);
     }
     ROWS[i + CODES] = code;
     STATE[(lane << 2) | 2] = NEXT[2 * t + branch];
     STATE[(lane << 2) | 3] = leftPart(VECTORS[4 * code + 3], weights);
+    return 1;
   }
 
-  return { P, STATE, SHAPES, VECTORS, CLASSES, NEXT, RANGES, RARE_RANGES, clearRows, lumaAlongX, lumaAlongY, chromaAlongX, chromaAlongY, addEnergies, makeChildren, rgbRow, readPairs };
+  return { P, STATE, SHAPES, VECTORS, CLASSES, NEXT, SYMBOLS, RANGES, RARE_RANGES, clearRows, lumaAlongX, lumaAlongY, chromaAlongX, chromaAlongY, addEnergies, makeChildren, rgbRow, readPairs };
 }

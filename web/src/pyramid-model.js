@@ -121,9 +121,10 @@ export class Tables {
   }
 
   /** Put what does not change from tile to tile into the kernels' arrays. */
-  install({ SHAPES, VECTORS, RANGES, RARE_RANGES, CLASSES }, classes) {
+  install({ SHAPES, VECTORS, SYMBOLS, RANGES, RARE_RANGES, CLASSES }, classes) {
     SHAPES.set(this.shapes);
     VECTORS.set(this.vectors);
+    SYMBOLS.fill(255);
     RANGES.fill(0);
     RARE_RANGES.fill(0);
     CLASSES.set(classes);
