@@ -4,27 +4,12 @@
  * P holds planes of stride s (see Planes), p is the place of a row's first parent. What is known of the rows that lanes are at is in
  * ROWS: for each kind of number four rows of ROW, one a lane, with a zero on each side; `row` is where the lane's begins in each kind.
  *
- * Engines embed the addresses and lengths of arrays that functions find around them, as long as there is one of each function: that
+ * Engines embed numbers, and addresses and lengths of arrays, that functions find around them, as long as there is one of each function: that
  * leaves registers for numbers, of which there are many. Neighbours are kept in variables from one column to the next, and sums are
  * truncated (`| 0`), so that the code is plain integer code without checks of overflow.
  */
 
 import { TruncatedError } from "./errors.js";
-
-export const ROW = 4104; // a tile has at most 4096 columns
-const KIND = 4 * ROW + 400; // not a multiple of 4 kB, so that kinds do not meet in caches
-// Of the row above: differences and residuals by component, magnitudes (luma | chroma << 12), and those of the row before that.
-const D = 0;
-const R = 3 * KIND;
-const ABOVE = 6 * KIND;
-// Of the row: places of its vectors, sums of taps by component, activity by group, then that of both, luma | chroma << 16.
-const CODES = 8 * KIND;
-const SUMS = 9 * KIND;
-const ACTIVITY = 12 * KIND;
-const CHROMA = 13 * KIND;
-const FAR = 8192;
-export const END = 32;
-const HALF = (1 << 19) + (1 << 27);
 
 function minmod(a, b) {
   const low = b + ((a - b) & ((a - b) >> 31));
@@ -44,6 +29,20 @@ export function ends() {
 /** Returns arrays, P of `size` samples, tables for so many contexts, and functions that work on them. */
 export function makeKernels(size, contexts, rareContexts) {
   const { abs, imul } = Math; // here, where engines take them for what they are
+  const ROW = 4104; // a tile has at most 4096 columns
+  const KIND = 4 * ROW + 400; // not a multiple of 4 kB, so that kinds do not meet in caches
+  // Of the row above: differences and residuals by component, magnitudes (luma | chroma << 12), and those of the row before that.
+  const D = 0;
+  const R = 3 * KIND;
+  const ABOVE = 6 * KIND;
+  // Of the row: places of its vectors, sums of taps by component, activity by group, then that of both, luma | chroma << 16.
+  const CODES = 8 * KIND;
+  const SUMS = 9 * KIND;
+  const ACTIVITY = 12 * KIND;
+  const CHROMA = 13 * KIND;
+  const FAR = 8192;
+  const END = 32;
+  const HALF = (1 << 19) + (1 << 27);
   const P = new Int16Array(size);
   const ROWS = new Int32Array(14 * KIND);
   // Of each lane, four numbers apart: rANS state, next word, state of the trellis, what the pair to the left adds to activities; from END
@@ -611,5 +610,5 @@ export function makeKernels(size, contexts, rareContexts) {
     return 1;
   }
 
-  return { P, STATE, SHAPES, VECTORS, CLASSES, NEXT, SYMBOLS, RANGES, RARE_RANGES, clearRows, lumaAlongX, lumaAlongY, chromaAlongX, chromaAlongY, addEnergies, makeChildren, rgbRow, readPairs };
+  return { ROW, END, P, STATE, SHAPES, VECTORS, CLASSES, NEXT, SYMBOLS, RANGES, RARE_RANGES, clearRows, lumaAlongX, lumaAlongY, chromaAlongX, chromaAlongY, addEnergies, makeChildren, rgbRow, readPairs };
 }

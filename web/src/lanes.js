@@ -1,13 +1,13 @@
 /** The lanes of a tile of method pyramid: rANS (SPEC.md 5.4). */
 
 import { need } from "./errors.js";
-import { END, ends } from "./kernels.js";
+import { ends } from "./kernels.js";
 
 export class Lanes {
   /** `lengths` in words, of the lanes that `data` holds one after the other. */
   constructor(data, lengths, { kernels }) {
     this.kernels = kernels;
-    const { STATE } = kernels;
+    const { STATE, END } = kernels;
     const count = data.length >> 1;
     this.words = new Uint16Array(count + 1); // readPairs looks one word ahead
     for (let i = 0; i < count; i++) this.words[i] = data[2 * i] | (data[2 * i + 1] << 8);
@@ -26,7 +26,7 @@ export class Lanes {
 
   /** Check that all has been read. */
   finish() {
-    const { STATE } = this.kernels;
+    const { STATE, END } = this.kernels;
     for (let lane = 0; lane < this.count; lane++) {
       need(STATE[4 * lane] === 32768 && STATE[4 * lane + 1] === STATE[END + lane], "a lane of a tile does not end where it should");
     }
@@ -34,7 +34,7 @@ export class Lanes {
 
   /** Read a row of n pairs in each of the first lanes; `weights` are those of the left neighbours' magnitudes, of both groups. */
   readRows(lanes, n, tables, limit, weights) {
-    const { STATE, readPairs } = this.kernels;
+    const { STATE, END, readPairs } = this.kernels;
     for (let lane = 0; lane < lanes; lane++) STATE[4 * lane + 3] = 0;
     readPairs(lanes, n, this.words, tables, limit, weights);
     for (let lane = 0; lane < lanes; lane++) if (STATE[4 * lane + 1] > STATE[END + lane]) ends();

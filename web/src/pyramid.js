@@ -4,7 +4,6 @@ import { Bits } from "./bits.js";
 import { clip, imul, viewOf } from "./bytes.js";
 import { varint } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
-import { ROW } from "./kernels.js";
 import { Lanes } from "./lanes.js";
 import { halved, plainPixels, samplesOf } from "./lossless.js";
 import { Planes, geometry } from "./planes.js";
@@ -156,7 +155,7 @@ class Tile {
     const limit = Math.floor(2 ** 29 / size);
     const filters = this.filters[level];
     const used = rows < 4 * lanes ? 1 : lanes;
-    for (let lane = 0; lane < used; lane++) kernels.clearRows(lane * ROW, columns);
+    for (let lane = 0; lane < used; lane++) kernels.clearRows(lane * kernels.ROW, columns);
     if (isCoded) tables.weigh(kernels, left);
     const share = Math.floor(rows / used);
     const extra = rows % used;
@@ -173,7 +172,7 @@ class Tile {
       for (let lane = 0; lane < active; lane++) {
         const y = lane * share + Math.min(lane, extra) + turn;
         const p = Planes.at(parents, parentW, y);
-        const row = lane * ROW;
+        const row = lane * kernels.ROW;
         luma(p, columns, stride, filters[0], scaled[0], row);
         for (let c = 1; c < channels; c++) chroma(p + c * apart, columns, stride, filters[c], scaled[1], row, c);
         if (isCoded) kernels.addEnergies(p + lumaEnergy, p + chromaEnergy, columns, stride, scaled[0], scaled[1] ?? NONE, row, turn & 1);
@@ -182,7 +181,7 @@ class Tile {
       for (let lane = 0; lane < active; lane++) {
         const y = lane * share + Math.min(lane, extra) + turn;
         const p = Planes.at(parents, parentW, y);
-        const row = lane * ROW;
+        const row = lane * kernels.ROW;
         const a = Planes.at(children, w, alongX ? y : 2 * y);
         kernels.makeChildren(p, columns, a, other, step, apart, size, filters[0][14], filters[1]?.[6], filters[2]?.[6], row, turn & 1, channels === 3, level === 0);
       }
