@@ -1,7 +1,7 @@
 /** The lanes of a tile of method pyramid: rANS (SPEC.md 5.4). */
 
 import { need } from "./errors.js";
-import { ends } from "./kernels.js";
+import { ends } from "./pairs.js";
 
 export class Lanes {
   /** `lengths` in words, of the lanes that `data` holds one after the other. */

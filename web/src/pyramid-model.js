@@ -3,7 +3,7 @@
 import { latin, viewOf } from "./bytes.js";
 import { need } from "./errors.js";
 import { inflate } from "./inflate.js";
-import { leftPart } from "./kernels.js";
+import { leftPart } from "./pairs.js";
 
 export const LEVELS = 10;
 export const NEXT = {
@@ -99,7 +99,7 @@ export class Tables {
   constructor(quantiser, { ny, nc, bands }, band) {
     const { books, entries, orbits, magnitudes } = quantiser;
     Object.assign(this, quantiser, { ny, nc, stride: bands, band, contexts: ny * nc, rareContexts: ny * 5 + 5 });
-    this.shapes = new Int32Array(2 << 9); // see kernels.js for these two
+    this.shapes = new Int32Array(2 << 9); // as in kernels.js
     this.vectors = new Int32Array(4 << 13);
     for (let book = 0; book < books; book++) {
       for (let s = 0; s < entries; s++) {
