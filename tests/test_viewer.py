@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from checks import photo_like, pixels_of
 from click.testing import CliRunner
-from make_fixtures import FOLDER, VERSION
+from make_fixtures import FOLDER, VERSION, checksum
 from make_samples import FOLDER as SAMPLE_FOLDER
 from make_samples import SAMPLES
 from PIL import Image
 
 import rnnic
+from rnnic.chunks import SIGNATURE_BYTES, iterate_chunks, pack_chunk
 from rnnic.cli import command_line
 from rnnic.viewer import ViewerServer
 
@@ -214,6 +215,47 @@ _DECODE_ALL = """async (files) => {
     const { data } = decode(bytes, { model });
     return crc32(new Uint8Array(data.buffer)).toString(16).padStart(8, "0");
   });
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_decode_the_tiles_of_an_image(page: Any, workers: int) -> None:
+    files = [
+        rnnic.encode(photo_like(75, 110), quality=90, tile_size=32),
+        rnnic.encode(pixels_of(75, 110, 4, np.uint16), quality=90, tile_size=32),
+        rnnic.encode(pixels_of(40, 50, 2), method="raster", tile_size=16),
+    ]
+    for data in files:
+        for options in ({}, {"region": [10, 20, 25, 3]}, {"reduce": 2}):
+            found = page.evaluate(_DECODE_IN_WORKERS, [data.hex(), options, workers])
+            assert found["checksum"] == f"{checksum(rnnic.decode(data, **options)):08x}"
+            assert sorted(found["done"]) == list(range(1, len(found["done"]) + 1))
+    chunks = [(c.kind, bytes(c.payload)) for c in iterate_chunks(memoryview(files[0]))]
+    last = max(i for i, (kind, _) in enumerate(chunks) if kind == "TILE")
+    chunks[last] = ("TILE", bytes(len(chunks[last][1])))
+    damaged = files[0][:SIGNATURE_BYTES] + b"".join(pack_chunk(*chunk) for chunk in chunks)
+    with pytest.raises(rnnic.RnnicError) as expected:
+        rnnic.decode(damaged)
+    found = page.evaluate(_DECODE_IN_WORKERS, [damaged.hex(), {}, workers])
+    assert found["error"] == type(expected.value).__name__
+
+
+_DECODE_IN_WORKERS = """async ([hex, options, workers]) => {
+  const { crc32 } = await import("/rnnic.js");
+  const { RemoteDecoder } = await import("/worker.js");
+  const decoder = new RemoteDecoder(["/default.rnnm"], { workers });
+  const done = [];
+  try {
+    await decoder.ready;
+    const bytes = Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16));
+    const { data } = await decoder.decode(bytes, options, (part) => done.push(part.done));
+    return { checksum: crc32(new Uint8Array(data.buffer)).toString(16).padStart(8, "0"), done };
+  } catch (error) {
+    return { error: error.name };
+  } finally {
+    decoder.close();
+  }
 }"""
 
 

@@ -78,6 +78,16 @@ def test_regions_are_those_of_python(tmp_path: Path) -> None:
     assert in_javascript(cases) == [in_python(*case) for case in cases]
 
 
+@pytest.mark.slow
+def test_tiles_larger_than_any_before_are_decoded(tmp_path: Path) -> None:
+    large, small = tmp_path / "large.rnnic", tmp_path / "small.rnnic"
+    tiled = np.tile(pixels_of(128, 150, 3), (9, 10, 1))
+    large.write_bytes(rnnic.encode(tiled, quality=50, tile_size=2048, effort=1))
+    small.write_bytes(rnnic.encode(pixels_of(40, 30, 3), quality=95))
+    cases: list[Case] = [(small, {}), (large, {}), (small, {}), (large, {"reduce": 1})]
+    assert in_javascript(cases) == [in_python(*case) for case in cases]
+
+
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """Return a file cut off, or with bytes of one chunk changed, cut or added, and right checksums."""
     if rng.integers(12) == 0:

@@ -9,6 +9,14 @@ import { fileURLToPath } from "node:url";
 
 const FOLDER = new URL("src/", import.meta.url);
 
+// Properties that are no part of what the module gives or takes, so that they may have short names.
+const INTERNAL = new RegExp(`^(${[
+  "P", "ROW", "ROWS", "KIND", "ABOVE", "CODES", "SUMS", "ACTIVITY", "CHROMA", "FAR", "END", "RARE", "STATE", "SHAPES", "VECTORS", "CLASSES", "NEXT", "SYMBOLS", "RANGES", "RARE_RANGES", "clearRows", "lumaAlongX", "lumaAlongY", "chromaAlongX", "chromaAlongY",
+  "addEnergies", "makeChildren", "rgbRow", "readPairs", "kernels", "tables", "parents", "children", "planes", "payload", "coded", "filters", "weights", "reader",
+  "parameterBytes", "lumaTaps", "chromaTaps", "activity", "bandEdges", "bands", "orbits", "magnitudes", "common", "rare", "contexts", "rareContexts", "header", "level", "view", "left", "top", "tile",
+  "quantisers", "classes", "shapes", "vectors", "stride", "band", "readOwn", "readBase", "readRows", "extend", "install", "colour", "sections", "parsed", "weigh", "fillRare", "adaptive", "folded",
+].join("|")})$`);
+
 /** Digest of all source modules. */
 export function digest() {
   const hash = createHash("sha256");
@@ -24,6 +32,7 @@ export async function bundle() {
     bundle: true,
     minify: true,
     format: "esm",
+    mangleProps: INTERNAL,
     charset: "utf8",
     target: "es2022",
     legalComments: "none",

@@ -84,6 +84,25 @@ export interface Info {
   tiles: (Place & { offset: number; length: number })[];
 }
 
+/** A tile of an image, or of a region: its place in the result, and that of its payload in the file. */
+export interface Part extends Place {
+  index: number;
+  offset: number;
+  length: number;
+}
+
+/** What is to be decoded of a file: plain objects, that may be sent to workers. */
+export interface Plan {
+  image: Omit<Image, "data">;
+  /** False where a file of method raster is reduced: parts are then those of the image at full size, of which `decode` makes the smaller one. */
+  early: boolean;
+  parts: Part[];
+}
+
+/** Read and check a file for decoding it part by part; no model is needed. */
+export function plan(data: Bytes, options?: Omit<DecodeOptions, "model" | "onTile">): Plan;
+/** Decode one part of a plan; `payload` are the `length` bytes at `offset` of the file. The plan may come without its parts. */
+export function decodePart(plan: Omit<Plan, "parts">, part: Part, payload: Bytes, model: Model | Model[]): Image;
 /** Decode an image, a region of it, or either at a fraction of its size. */
 export function decode(data: Bytes, options: DecodeOptions): Image;
 /** What a file says of itself; all its checksums are verified, no pixel is decoded. */

@@ -7,14 +7,15 @@ export interface Part extends Place {
   rgba: Uint8ClampedArray;
 }
 
-/** A decoder in a Web Worker of its own. */
+/** A decoder in Web Workers of its own: one, and more as soon as an image has several tiles. */
 export class RemoteDecoder {
-  /** `urls` are those of model files. */
-  constructor(urls: (string | URL)[]);
+  /** `urls` are those of model files; `workers` is how many may be started, one a processor (at most 8) unless said otherwise. */
+  constructor(urls: (string | URL)[], options?: { workers?: number });
   /** Fulfilled when the models are there. */
   readonly ready: Promise<void>;
   info(data: ArrayBuffer | ArrayBufferView, options?: { maxPixels?: number }): Promise<Info>;
+  /** `onPart` is called for every tile, in any order. */
   decode(data: ArrayBuffer | ArrayBufferView, options?: Omit<DecodeOptions, "model" | "onTile">, onPart?: ((part: Part) => void) | null): Promise<Image>;
-  /** End the worker; what it has not answered fails. */
+  /** End the workers; what they have not answered fails. */
   close(reason?: Error): void;
 }

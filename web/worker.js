@@ -1,25 +1,15 @@
 /**
- * Decoding in a Web Worker. On a page, `RemoteDecoder` starts this very module as the worker and asks it for what rnnic.js does, so that
- * the page does not stand still meanwhile.
+ * Decoding in Web Workers. On a page, `RemoteDecoder` starts this very module as the workers and asks them for what rnnic.js does, so that
+ * the page does not stand still meanwhile and tiles are decoded at once.
  */
 
 import * as rnnic from "./rnnic.js";
 
 const isWorker = typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope;
 
-/** Answers requests: `{id, what, data, options}` to `{id, result}`, `{id, error}` and, in between, `{id, part}`. */
+/** Answers requests, `{id, what, ...}`, with `{id, result}` or `{id, error}`. */
 function serve() {
   let models = Promise.resolve([]);
-
-  const piece = ({ x, y, width, height, done, of, image }) => {
-    const { channels, data } = image;
-    const own = new data.constructor(width * height * channels);
-    for (let row = 0; row < height; row++) {
-      const from = ((y + row) * image.width + x) * channels;
-      own.set(data.subarray(from, from + width * channels), row * width * channels);
-    }
-    return { x, y, width, height, done, of, rgba: rnnic.toRgba({ data: own, channels }) };
-  };
 
   const tasks = {
     async model({ urls }) {
@@ -27,12 +17,11 @@ function serve() {
       await models;
     },
     info: ({ data, options }) => rnnic.info(data, options),
-    async decode({ id, data, options, parts }) {
-      const onTile = parts && ((tile) => {
-        const part = piece(tile);
-        self.postMessage({ id, part }, [part.rgba.buffer]);
-      });
-      return rnnic.decode(data, { ...options, model: await models, onTile });
+    plan: ({ data, options }) => rnnic.plan(data, options),
+    decode: async ({ data, options }) => rnnic.decode(data, { ...options, model: await models }),
+    async part({ planned, part, payload, isShown }) {
+      const image = rnnic.decodePart(planned, part, payload, await models);
+      return isShown ? { ...image, rgba: rnnic.toRgba(image) } : image;
     },
   };
 
@@ -40,7 +29,7 @@ function serve() {
     const { id, what } = request;
     try {
       const result = await tasks[what](request);
-      self.postMessage({ id, result }, result?.data ? [result.data.buffer] : []);
+      self.postMessage({ id, result }, [result?.data, result?.rgba].filter(Boolean).map(({ buffer }) => buffer));
     } catch (error) {
       self.postMessage({ id, error: { name: error.name, message: error.message } });
     }
@@ -49,55 +38,100 @@ function serve() {
 
 if (isWorker) serve();
 
-/** A decoder in a worker of its own. */
-export class RemoteDecoder {
-  #worker;
+/** One worker and what it has been asked. */
+class Remote {
+  #worker = new Worker(import.meta.url, { type: "module" });
   #waiting = new Map();
   #last = 0;
 
-  /** `urls` are those of model files. */
-  constructor(urls) {
-    this.#worker = new Worker(import.meta.url, { type: "module" });
+  constructor(urls, onFail) {
     this.#worker.onmessage = ({ data }) => this.#answer(data);
-    this.#worker.onerror = (event) => this.close(new Error(event.message || "the worker could not be started"));
-    /** Fulfilled when the models are there. */
-    this.ready = this.#ask({ what: "model", urls: urls.map((url) => new URL(url, document.baseURI).href) });
+    this.#worker.onerror = (event) => onFail(new Error(event.message || "the worker could not be started"));
+    this.ready = this.ask({ what: "model", urls });
   }
 
-  #answer({ id, part, result, error }) {
-    const request = this.#waiting.get(id);
-    if (!request) return;
-    if (part) {
-      request.onPart(part);
-      return;
-    }
+  #answer({ id, result, error }) {
+    const { succeed, fail } = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (error) request.fail(Object.assign(new (rnnic[error.name] ?? Error)(error.message), error.name in rnnic ? {} : { name: error.name }));
-    else request.succeed(result);
+    if (error) fail(Object.assign(new (rnnic[error.name] ?? Error)(error.message), error.name in rnnic ? {} : { name: error.name }));
+    else succeed(result);
   }
 
-  #ask(request, onPart = null) {
+  ask(request, transfer = []) {
     const id = ++this.#last;
     return new Promise((succeed, fail) => {
-      this.#waiting.set(id, { succeed, fail, onPart });
-      this.#worker.postMessage({ ...request, id });
+      this.#waiting.set(id, { succeed, fail });
+      this.#worker.postMessage({ ...request, id }, transfer);
     });
+  }
+
+  close(reason) {
+    this.#worker.terminate();
+    for (const { fail } of this.#waiting.values()) fail(reason);
+    this.#waiting.clear();
+  }
+}
+
+const MOST_WORKERS = 8;
+
+/** A decoder in workers of its own: one, and more as soon as an image has several tiles. */
+export class RemoteDecoder {
+  #remotes = [];
+  #most;
+  #urls;
+
+  /** `urls` are those of model files; `workers` is how many may be started, one a processor (at most 8) unless said otherwise. */
+  constructor(urls, { workers = Math.min(navigator.hardwareConcurrency || 1, MOST_WORKERS) } = {}) {
+    this.#urls = urls.map((url) => new URL(url, document.baseURI).href);
+    this.#most = Math.max(1, workers);
+    /** Fulfilled when the models are there. */
+    this.ready = this.#remote(0).ready;
+  }
+
+  #remote(i) {
+    if (i === this.#remotes.length) {
+      this.#remotes.push(new Remote(this.#urls, (error) => this.close(error)));
+      if (i > 0) this.#remotes[i].ready.catch(() => {}); // it is told by what is decoded there
+    }
+    return this.#remotes[i];
   }
 
   /** As `info` of rnnic.js. */
   info(data, options = {}) {
-    return this.#ask({ what: "info", data, options });
+    return this.#remote(0).ask({ what: "info", data, options });
   }
 
-  /** As `decode` of rnnic.js, without `model` and `onTile`; `onPart` gets `{x, y, width, height, done, of, rgba}` for every tile. */
-  decode(data, options = {}, onPart = null) {
-    return this.#ask({ what: "decode", data, options, parts: onPart !== null }, onPart);
+  /** As `decode` of rnnic.js, without `model` and `onTile`; `onPart` gets `{x, y, width, height, done, of, rgba}` for every tile, in any order. */
+  async decode(data, options = {}, onPart = null) {
+    const planned = await this.#remote(0).ask({ what: "plan", data, options });
+    if (!planned.early) return this.#remote(0).ask({ what: "decode", data, options });
+    const { parts, image, ...rest } = planned;
+    const { width, channels, bitDepth } = image;
+    const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+    const out = new (bitDepth === 8 ? Uint8Array : Uint16Array)(width * image.height * channels);
+    let [next, done] = [0, 0];
+    const work = async (remote) => {
+      while (next < parts.length) {
+        const part = parts[next++];
+        const payload = bytes.slice(part.offset, part.offset + part.length);
+        const request = { what: "part", planned: { ...rest, image }, part, payload, isShown: onPart !== null };
+        const made = await remote.ask(request, [payload.buffer]).catch((error) => {
+          next = parts.length;
+          throw error;
+        });
+        const length = part.width * channels;
+        for (let row = 0; row < part.height; row++) {
+          out.set(made.data.subarray(row * length, (row + 1) * length), ((part.y + row) * width + part.x) * channels);
+        }
+        onPart?.({ x: part.x, y: part.y, width: part.width, height: part.height, done: ++done, of: parts.length, rgba: made.rgba });
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.#most, parts.length) }, (_, i) => work(this.#remote(i))));
+    return { ...image, data: out };
   }
 
-  /** End the worker; what it has not answered fails. */
+  /** End the workers; what they have not answered fails. */
   close(reason = new Error("the decoder was closed")) {
-    this.#worker.terminate();
-    for (const { fail } of this.#waiting.values()) fail(reason);
-    this.#waiting.clear();
+    for (const remote of this.#remotes) remote.close(reason);
   }
 }

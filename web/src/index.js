@@ -61,64 +61,96 @@ function tileDecoder(header, part, reduce) {
 }
 
 /**
- * Decode an image, or a region of it, at 1 / 2^reduce of its size.
- * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, done, of, image}` for every part
- * as it is made, `image` being the result so far; not where a file of method raster is reduced.
+ * What is to be decoded of a file, made without a model: `{image: {width, height, channels, bitDepth}, early, parts, ...}`, plain objects that
+ * may be sent to workers. A part `{index, offset, length, x, y, width, height, ...}` is what a tile gives, with the tile's place in the
+ * file; where `early` is false (method raster, reduced), parts are those of the image at full size.
  */
-export function decode(data, { model, region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS, onTile = null } = {}) {
+export function plan(data, { region = null, reduce = 0, maxPixels = DEFAULT_MAX_PIXELS } = {}) {
   const bytes = bytesOf(data);
   const { header: plain, tiles } = parseContainer(bytes, maxPixels);
   const header = withParameters(plain);
   if (!Number.isInteger(reduce) || reduce < 0 || reduce > MAX_REDUCE) {
     throw new OptionError(`reduce is ${reduce}; it must be 0 ... ${MAX_REDUCE}`);
   }
-  const part = sectionOf([model ?? []].flat(), header);
   const isPyramid = header.method === "pyramid";
-  const early = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
-  const decodeTile = tileDecoder(header, part, early);
+  const level = isPyramid ? reduce : 0; // raster cannot stop early: it is decoded whole, then averaged
   tiles.forEach((tile, i) => {
     const payload = bytes.subarray(tile.offset, tile.offset + tile.length);
     const { length } = header.alpha ? partOf(payload)[1] : payload;
     need(length >= (isPyramid ? 3 : Math.ceil((tile.width * tile.height) / 32)), `tile ${i} is shorter than any tile of its size`, TruncatedError);
   });
   const { channels, bitDepth } = header;
-  const wanted = reducedPlace(header, region, reduce);
-  let view = wanted;
-  if (early < reduce) {
-    const [x, y] = [wanted.x << reduce, wanted.y << reduce];
-    view = { x, y, width: Math.min(wanted.width << reduce, header.width - x), height: Math.min(wanted.height << reduce, header.height - y) };
+  const { x, y, width, height } = reducedPlace(header, region, reduce);
+  let view = { x, y, width, height };
+  if (level < reduce) {
+    const [left, top] = [x << reduce, y << reduce];
+    view = { x: left, y: top, width: Math.min(width << reduce, header.width - left), height: Math.min(height << reduce, header.height - top) };
   }
-  const out = samplesOf(bitDepth, view.width * view.height * channels);
-  const size = header.tileSize >> early;
-  const [firstRow, firstColumn] = [Math.floor(view.y / size), Math.floor(view.x / size)];
-  const [rows, columns] = [Math.ceil((view.y + view.height) / size), Math.ceil((view.x + view.width) / size)];
-  const of = (rows - firstRow) * (columns - firstColumn);
-  const image = { width: wanted.width, height: wanted.height, channels, bitDepth, data: out };
-  let done = 0;
-  for (let row = firstRow; row < rows; row++) {
-    for (let column = firstColumn; column < columns; column++) {
+  const size = header.tileSize >> level;
+  const parts = [];
+  for (let row = Math.floor(view.y / size); row * size < view.y + view.height; row++) {
+    for (let column = Math.floor(view.x / size); column * size < view.x + view.width; column++) {
       const index = row * header.columns + column;
       const tile = tiles[index];
-      let pixels;
-      try {
-        pixels = decodeTile(bytes.subarray(tile.offset, tile.offset + tile.length), tile.width, tile.height);
-      } catch (error) {
-        if (error instanceof RnnicError) error.message = `tile ${index}: ${error.message}`;
-        throw error;
-      }
-      const width = Math.ceil(tile.width / 2 ** early);
+      const [w, h] = [tile.width, tile.height].map((side) => Math.ceil(side / 2 ** level));
       const [x0, y0] = [Math.max(view.x, column * size), Math.max(view.y, row * size)];
-      const [x1, y1] = [Math.min(view.x + view.width, column * size + width),
-        Math.min(view.y + view.height, row * size + Math.ceil(tile.height / 2 ** early))];
-      for (let y = y0; y < y1; y++) {
-        const from = ((y - row * size) * width + x0 - column * size) * channels;
-        out.set(pixels.subarray(from, from + (x1 - x0) * channels), ((y - view.y) * view.width + x0 - view.x) * channels);
-      }
-      done++;
-      if (onTile && early === reduce) onTile({ x: x0 - view.x, y: y0 - view.y, width: x1 - x0, height: y1 - y0, done, of, image });
+      parts.push({
+        index, tile, offset: tile.offset, length: tile.length, x: x0 - view.x, y: y0 - view.y,
+        width: Math.min(view.x + view.width, column * size + w) - x0, height: Math.min(view.y + view.height, row * size + h) - y0,
+        left: x0 - column * size, top: y0 - row * size, stride: w,
+      });
     }
   }
-  return early < reduce ? { ...image, data: halved(out, view.width, view.height, channels, reduce) } : image;
+  return { header, reduce, level, early: level === reduce, view, parts, image: { width, height, channels, bitDepth } };
+}
+
+/** Returns a function that makes the samples of a planned part of its tile's payload, and puts them into `out`, an image of that width, at x, y. */
+function partDecoder({ header, level }, model) {
+  const decodeTile = tileDecoder(header, sectionOf([model ?? []].flat(), header), level);
+  const { channels } = header;
+  return ({ index, tile, width, height, left, top, stride }, payload, out, outWidth, x, y) => {
+    let pixels;
+    try {
+      pixels = decodeTile(payload, tile.width, tile.height);
+    } catch (error) {
+      if (error instanceof RnnicError) error.message = `tile ${index}: ${error.message}`;
+      throw error;
+    }
+    for (let row = 0; row < height; row++) {
+      const from = ((top + row) * stride + left) * channels;
+      out.set(pixels.subarray(from, from + width * channels), ((y + row) * outWidth + x) * channels);
+    }
+  };
+}
+
+/** The samples of one part of a plan, of its payload (`length` bytes at `offset` of the file) alone. */
+export function decodePart(planned, part, payload, model) {
+  const { width, height } = part;
+  const { channels, bitDepth } = planned.image;
+  const data = samplesOf(bitDepth, width * height * channels);
+  partDecoder(planned, model)(part, bytesOf(payload), data, width, 0, 0);
+  return { width, height, channels, bitDepth, data };
+}
+
+/**
+ * Decode an image, or a region of it, at 1 / 2^reduce of its size.
+ * Returns `{width, height, channels, bitDepth, data}`; `onTile` is called with `{x, y, width, height, done, of, image}` for every part
+ * as it is made, `image` being the result so far; not where a file of method raster is reduced.
+ */
+export function decode(data, { model, onTile = null, ...options } = {}) {
+  const bytes = bytesOf(data);
+  const planned = plan(bytes, options);
+  const { parts, view, early, reduce } = planned;
+  const decodeInto = partDecoder(planned, model);
+  const { channels, bitDepth } = planned.image;
+  const out = samplesOf(bitDepth, view.width * view.height * channels);
+  const image = { ...planned.image, data: out };
+  parts.forEach((part, i) => {
+    const { x, y, width, height, offset, length } = part;
+    decodeInto(part, bytes.subarray(offset, offset + length), out, view.width, x, y);
+    if (onTile && early) onTile({ x, y, width, height, done: i + 1, of: parts.length, image });
+  });
+  return early ? image : { ...image, data: halved(out, view.width, view.height, channels, reduce) };
 }
 
 /** An image's pixels as RGBA of 8 bits a sample, for `ImageData`. */

@@ -1,5 +1,6 @@
 /** The arrays that tiles of method pyramid are decoded in. */
 
+import { makeKernels } from "./kernels.js";
 import { LEVELS } from "./pyramid-model.js";
 
 /** Sides of the planes below each level, which levels have a pass, and the base plane. */
@@ -15,49 +16,58 @@ export function geometry(width, height) {
   return { levels, w, h };
 }
 
-/** A plane of samples with a border of two on each side. */
-class Plane {
-  constructor(w, h) {
-    this.values = new Int16Array((w + 4) * (h + 4));
-    this.resize(w, h);
+let kernels = { P: [], RANGES: [], RARE_RANGES: [] };
+
+/** Kernels for so many samples and for the contexts of `tables`. */
+function kernelsFor(size, { books, contexts, rareContexts }) {
+  const { P, RANGES, RARE_RANGES } = kernels;
+  const [common, rare] = [books * contexts, books * rareContexts];
+  // Enough for RGB tiles of 1024 x 1024 and the usual models, so that kernels are seldom made again: later ones are slower. What is not
+  // used takes no memory.
+  if (P.length < size || RANGES.length < common << 8 || RARE_RANGES.length < rare << 9) {
+    kernels = makeKernels(Math.max(size, P.length, 10 * 1028 ** 2), Math.max(common, 512), Math.max(rare, 256));
+  }
+  return kernels;
+}
+
+/**
+ * Planes of samples and energies with a border of two on each side, all in one array, `size` apart: of every component, then the
+ * energies of luma and, in RGB, of chroma; first a set of them from `parents` on, on which a second one from `children` on follows.
+ */
+export class Planes {
+  constructor(w, h, channels, tables) {
+    this.channels = channels;
+    this.count = channels + (channels === 3 ? 2 : 1);
+    this.size = (w + 4) * (h + 4);
+    this.parents = 0;
+    this.children = this.count * this.size;
+    this.kernels = kernelsFor(2 * this.children, tables);
+    this.values = this.kernels.P;
   }
 
-  resize(w, h) {
-    this.w = w;
-    this.h = h;
-    this.stride = w + 4;
-    this.start = 2 * this.stride + 2;
+  /** Place of the first sample of row y in a plane of width w that begins at `from`. */
+  static at(from, w, y) {
+    return from + (y + 2) * (w + 4) + 2;
   }
 
-  /** Repeat the outermost samples in the border. */
-  extend() {
-    const { values, w, h, stride } = this;
-    for (let y = 2; y < h + 2; y++) {
-      const left = y * stride + 2;
+  /** What was made of the parents becomes parents, w x h each. */
+  swap(w, h) {
+    [this.parents, this.children] = [this.children, this.parents];
+    for (let c = 0; c < this.count; c++) this.extend(this.parents + c * this.size, w, h);
+  }
+
+  /** Repeat the outermost samples of a plane in its border. */
+  extend(from, w, h) {
+    const { values } = this;
+    const stride = w + 4;
+    for (let y = 0, left = Planes.at(from, w, 0); y < h; y++, left += stride) {
       const right = left + w - 1;
       values[left - 2] = values[left - 1] = values[left];
       values[right + 2] = values[right + 1] = values[right];
     }
-    const last = (h + 1) * stride;
-    for (const [from, to] of [[2 * stride, stride], [2 * stride, 0], [last, last + stride], [last, last + 2 * stride]]) {
-      values.copyWithin(to, from, from + stride);
+    const [first, last] = [from + 2 * stride, from + (h + 1) * stride];
+    for (const [row, to] of [[first, from], [first, from + stride], [last, last + stride], [last, last + 2 * stride]]) {
+      values.copyWithin(to, row, row + stride);
     }
-  }
-}
-
-/** What the tiles of an image are decoded in, one after the other; rows of up to four lanes are `stride` apart. */
-export class Planes {
-  constructor(w, h, channels) {
-    const two = () => [new Plane(w, h), new Plane(w, h)];
-    this.samples = Array.from({ length: channels }, two); // parents and children
-    this.energies = [two(), two()]; // the second one of grey tiles stays zero
-    this.stride = w + 2; // a zero on each side
-    const rows = () => new Int32Array(4 * this.stride);
-    this.d = Array.from({ length: channels }, rows);
-    this.r = Array.from({ length: channels }, rows);
-    this.sums = Array.from({ length: channels }, rows);
-    this.v = [rows(), rows(), rows()];
-    this.activity = [rows(), rows()]; // luma, chroma
-    this.magnitudes = [rows(), rows()]; // luma | chroma << 12, of the row above and the one two above
   }
 }

@@ -3,6 +3,7 @@
 import { latin, viewOf } from "./bytes.js";
 import { need } from "./errors.js";
 import { inflate } from "./inflate.js";
+import { leftPart } from "./pairs.js";
 
 export const LEVELS = 10;
 export const NEXT = {
@@ -49,12 +50,11 @@ export function parsePyramid(payload) {
     need(activity.every((weight) => weight <= 16384), "section PYRA has a weight beyond its limit");
     for (const list of edges) need(list.length < 64 && list.every((edge, i) => edge > (i ? list[i - 1] : 0)), "section PYRA has wrong edges");
     const [ny, nc] = [edges[0].length + 1, edges[1].length + 1];
-    // What each class of a group adds to a context.
-    const classOf = edges.map((list, group) => {
-      const table = new Uint16Array(4096);
-      for (const edge of list) for (let a = edge; a < 4096; a++) table[a] += group ? 1 : nc;
-      return table;
-    });
+    // What the classes of luma, then of chroma, add to a context, by activity.
+    const classes = new Uint16Array(2 * 8192);
+    edges.forEach((list, group) => list.forEach((edge) => {
+      for (let a = edge; a < 8192; a++) classes[(group << 13) + a] += group ? 1 : nc;
+    }));
     const quantisers = [1, 2].map((books) => {
       const orbits = array(0, [books, -1, 3]);
       const entries = orbits.shape[1];
@@ -69,7 +69,7 @@ export function parsePyramid(payload) {
       checkFrequencies(rare, entries + 1, bands);
       return { books, entries, first, orbits: orbits.values, magnitudes, common, rare, bands: [] };
     });
-    return { channels, bandEdges, bands, lumaTaps, chromaTaps, activity, ny, nc, classOf, quantisers };
+    return { channels, bandEdges, bands, lumaTaps, chromaTaps, activity, ny, nc, classes, quantisers };
   });
   need(at === length, "section PYRA goes on after its end");
   return parts;
@@ -94,64 +94,65 @@ function checkFrequencies(values, symbols, bands) {
   }
 }
 
-/** Tables of a quantiser in one band; those of a context are made when it is first met. */
+/** A quantiser in one band. */
 export class Tables {
-  constructor({ books, entries, first, orbits, magnitudes, common, rare, contexts, rareContexts, stride, band, ny, nc }) {
-    Object.assign(this, { entries, first, common, rare, contexts, rareContexts, stride, band });
-    this.symbols = new Uint8Array((books * contexts) << 12); // by context and slot
-    this.ranges = new Int32Array((books * contexts) << 8); // by context and symbol: frequency << 12 | start
-    this.rareTables = new Array(books * rareContexts);
-    // The same of what escapes from common symbols lead to, by book and luma class; no range after an escape.
-    this.share = Math.ceil(65536 / nc); // luma class from its part of a context
-    this.rareSymbols = new Uint16Array((books * ny) << 12);
-    this.rareRanges = new Int32Array((books * ny) << 9);
-    for (let row = 0; row < books * ny; row++) {
-      const { slots, starts } = this.rareContext(Math.floor(row / ny), 4 * ny + (row % ny));
-      this.rareSymbols.set(slots, row << 12);
-      for (let s = 0; s < entries; s++) this.rareRanges[(row << 9) | s] = ((starts[s + 1] - starts[s]) << 12) | starts[s];
-    }
-    this.shapes = new Int32Array(books << 9); // by book and entry: luma, chroma magnitude | branch | number of sign bits
-    this.vectors = new Int16Array(books << 14); // by book, entry and sign bits: three components and a gap
+  constructor(quantiser, { ny, nc, bands }, band) {
+    const { books, entries, orbits, magnitudes } = quantiser;
+    Object.assign(this, quantiser, { ny, nc, stride: bands, band, contexts: ny * nc, rareContexts: ny * 5 + 5 });
+    this.shapes = new Int32Array(2 << 9); // as in kernels.js
+    this.vectors = new Int32Array(4 << 13);
     for (let book = 0; book < books; book++) {
       for (let s = 0; s < entries; s++) {
         const k = orbits.subarray((book * entries + s) * 3, (book * entries + s + 1) * 3);
         const m = magnitudes.subarray((book * entries + s) * 3, (book * entries + s + 1) * 3);
         const signs = (k[0] > 0) + (k[1] > 0) + (k[2] > 0);
         const branch = (((k[0] + 1) >> 1) + k[1] + k[2]) & 1;
-        this.shapes[(book << 9) | s] = (m[0] >> 2) | (((m[1] + m[2]) >> 2) << 12) | (branch << 24) | (signs << 25);
+        this.shapes[(book << 9) | s] = (branch << 30) | (signs << 14);
         for (let bits = 0; bits < 1 << signs; bits++) {
+          const at = ((book << 12) | (s << 3) | bits) << 2;
           for (let c = 0, bit = 0; c < 3; c++) {
             const negative = k[c] > 0 && (bits >> bit++) & 1;
-            this.vectors[(((book << 12) | (s << 3) | bits) << 2) + c] = negative ? -m[c] : m[c];
+            this.vectors[at + c] = negative ? -m[c] : m[c];
           }
+          this.vectors[at + 3] = (m[0] >> 2) | (((m[1] + m[2]) >> 2) << 12);
         }
       }
     }
   }
 
-  /** Fill the table of a context of all books' common symbols. */
-  fill(context) {
-    const { common, stride, band, first } = this;
-    let at = context << 12;
-    for (let s = 0, start = 0; s <= first; s++) {
-      const f = common[(context * (first + 1) + s) * stride + band];
-      this.ranges[(context << 8) | s] = (f << 12) | start;
-      start += f;
-      for (const end = (context << 12) + start; at < end; at++) this.symbols[at] = s;
+  /** Put what does not change from tile to tile into the kernels' arrays. */
+  install({ SHAPES, VECTORS, SYMBOLS, RANGES, RARE_RANGES, CLASSES }, classes) {
+    SHAPES.set(this.shapes);
+    VECTORS.set(this.vectors);
+    SYMBOLS.fill(255);
+    RANGES.fill(0);
+    RARE_RANGES.fill(0);
+    CLASSES.set(classes);
+  }
+
+  /** Note what entries add to activities with weights of magnitudes. */
+  weigh({ SHAPES, VECTORS }, weights) {
+    for (let entry = 0; entry < SHAPES.length; entry++) {
+      SHAPES[entry] = (SHAPES[entry] & 0x4000c000) | leftPart(VECTORS[(entry << 5) | 3], weights);
     }
   }
 
-  /** Symbols by slot, and running sums of the frequencies, of a context of the rare symbols. */
-  rareContext(book, context) {
-    const row = book * this.rareContexts + context;
-    if (this.rareTables[row]) return this.rareTables[row];
-    const starts = new Int32Array(this.entries + 2);
-    const slots = new Uint16Array(4096);
-    for (let s = 0; s <= this.entries; s++) {
-      starts[s + 1] = starts[s] + this.rare[(row * (this.entries + 1) + s) * this.stride + this.band];
-      slots.fill(s, starts[s], starts[s + 1]);
-    }
-    this.rareTables[row] = { slots, starts };
-    return this.rareTables[row];
+  /** Fill the table of a context of all books' common symbols. */
+  fill(context, symbols, ranges) {
+    fillTable(this.common, this, context, this.first + 1, symbols, ranges, 8);
+  }
+
+  /** The same of rare symbols. */
+  fillRare(context, symbols, ranges) {
+    fillTable(this.rare, this, context, this.entries + 1, symbols, ranges, 9);
+  }
+}
+
+function fillTable(frequencies, { stride, band }, context, count, symbols, ranges, bits) {
+  for (let s = 0, start = 0; s < count; s++) {
+    const f = frequencies[(context * count + s) * stride + band];
+    ranges[(context << bits) | s] = (f << 12) | start;
+    symbols.fill(s, (context << 12) + start, (context << 12) + start + f);
+    start += f;
   }
 }

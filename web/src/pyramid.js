@@ -4,7 +4,6 @@ import { Bits } from "./bits.js";
 import { clip, imul, viewOf } from "./bytes.js";
 import { varint } from "./container.js";
 import { TruncatedError, need } from "./errors.js";
-import { addEnergies, chromaAlongX, chromaAlongY, lumaAlongX, lumaAlongY, makeChildren, makeEnergies } from "./kernels.js";
 import { Lanes } from "./lanes.js";
 import { halved, plainPixels, samplesOf } from "./lossless.js";
 import { Planes, geometry } from "./planes.js";
@@ -33,26 +32,26 @@ export function pyramidDecoder(header, part, reduce) {
   const step = header.parameters.step * 1024;
   const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
   const quantiser = part.quantisers[states === 1 ? 0 : 1];
-  quantiser.bands[band] ??= new Tables({
-    ...quantiser, contexts: part.ny * part.nc, rareContexts: part.ny * 5 + 5, stride: part.bands, band, ny: part.ny, nc: part.nc,
-  });
-  const shared = { header, part, band, step, lanes, tables: quantiser.bands[band], next: Uint8Array.from(NEXT[states]), reduce };
+  quantiser.bands[band] ??= new Tables(quantiser, part, band);
+  const tables = quantiser.bands[band];
+  const shared = { header, part, band, step, lanes, tables, next: NEXT[states], reduce };
   let planes = null;
   return (payload, width, height) => {
-    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours);
+    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours, tables);
     return new Tile(shared, planes, payload, width, height).decode();
   };
 }
 
 class Tile {
   constructor(shared, planes, payload, width, height) {
-    Object.assign(this, shared, { planes, payload, width, height });
+    const { kernels } = planes;
+    Object.assign(this, shared, { planes, kernels, payload, width, height });
     this.channels = this.header.colours;
     this.bitDepth = this.header.bitDepth;
   }
 
   decode() {
-    const { payload, lanes, channels, bitDepth, reduce, width, height } = this;
+    const { kernels, payload, lanes, channels, bitDepth, reduce, width, height } = this;
     this.coded = payload[0] | (payload[1] << 8);
     if (this.coded === 32768) return halved(plainPixels(payload.subarray(2), width, height, channels, bitDepth), width, height, channels, reduce);
     const from = { at: 2 };
@@ -71,6 +70,11 @@ class Tile {
     const bits = new Bits(payload.subarray(at, at + baseLength));
     this.readOwn(bits);
     this.readBase(bits, w, h);
+    if (kernels.tables !== this.tables) {
+      this.tables.install(kernels, this.part.classes);
+      kernels.tables = this.tables;
+    }
+    kernels.NEXT.set(this.next);
     this.reader = new Lanes(payload.subarray(at + baseLength), lengths, this);
     for (let level = LEVELS - 1; level >= 2 * reduce; level--) if (levels[level].pass) this.pass(level, levels[level]);
     if (reduce === 0) this.reader.finish();
@@ -113,9 +117,9 @@ class Tile {
   readBase(bits, w, h) {
     const unit = Math.max(this.step >> 9, 1);
     const q = new Int32Array(w * h);
-    for (const pair of this.planes.samples) {
-      const plane = pair[0];
-      plane.resize(w, h);
+    const { planes } = this;
+    for (let c = 0; c < planes.channels; c++) {
+      const from = planes.parents + c * planes.size;
       const state = { total: 16, count: 1 };
       for (let y = 0, i = 0; y < h; y++) {
         if (y === 0) q[i++] = clip(bits.folded(18), -65535, 65535);
@@ -128,22 +132,20 @@ class Tile {
           }
           q[i] = clip(guess + (silent ? 0 : bits.adaptive(state)), -65535, 65535);
         }
-        for (let x = 0; x < w; x++) plane.values[plane.start + y * plane.stride + x] = imul(q[y * w + x], unit);
+        for (let x = 0; x < w; x++) planes.values[Planes.at(from, w, y) + x] = imul(q[y * w + x], unit);
       }
-      plane.extend();
+      planes.extend(from, w, h);
     }
-    for (const pair of this.planes.energies) {
-      pair[0].resize(w, h);
-      pair[0].values.fill(0);
-    }
+    planes.values.fill(0, planes.parents + planes.channels * planes.size, planes.parents + planes.count * planes.size);
   }
 
   // -------------------------------------------------------------- passes (5.5)
 
   pass(level, { w, h }) {
-    const { planes, lanes, channels } = this;
+    const { planes, kernels, tables, lanes, channels } = this;
     const alongX = !(level & 1);
-    const [luma, chroma] = alongX ? [lumaAlongX, chromaAlongX] : [lumaAlongY, chromaAlongY];
+    const luma = alongX ? kernels.lumaAlongX : kernels.lumaAlongY;
+    const chroma = alongX ? kernels.chromaAlongX : kernels.chromaAlongY;
     const rows = alongX ? h : h >> 1;
     const columns = alongX ? w >> 1 : w;
     const size = Math.max(16, alongX ? imul(this.step, 181) >> (7 + (level >> 1)) : this.step >> (level >> 1));
@@ -152,75 +154,66 @@ class Tile {
     const left = [scaled[0][9], scaled.length > 1 ? scaled[1][9] : 0];
     const limit = Math.floor(2 ** 29 / size);
     const filters = this.filters[level];
-    const all = [...planes.samples, ...planes.energies];
-    for (const [, child] of all) child.resize(w, h);
-    for (const rowsOf of [...planes.d, ...planes.r, ...planes.magnitudes, ...planes.v]) rowsOf.fill(0);
     const used = rows < 4 * lanes ? 1 : lanes;
+    for (let lane = 0; lane < used; lane++) kernels.clearRows(lane * kernels.ROW, columns);
+    if (isCoded) tables.weigh(kernels, left);
     const share = Math.floor(rows / used);
     const extra = rows % used;
-    const [sample, sampleChild] = planes.samples[0];
-    const [energy, energyChild] = planes.energies[0];
-    const [other, otherChild] = planes.energies[1];
+    const parentW = alongX ? (w + 1) >> 1 : w;
+    const parentH = alongX ? h : (h + 1) >> 1;
+    const { parents, children, values, size: apart } = planes;
+    const stride = parentW + 4;
+    const childStride = w + 4;
+    const [step, other] = alongX ? [2, 1] : [1, childStride];
+    const lumaEnergy = channels * apart;
+    const chromaEnergy = (planes.count - 1) * apart;
     for (let turn = 0; turn < share + (extra ? 1 : 0); turn++) {
       const active = turn < share ? used : extra;
       for (let lane = 0; lane < active; lane++) {
         const y = lane * share + Math.min(lane, extra) + turn;
-        const p = sample.start + y * sample.stride;
-        const row = lane * planes.stride;
-        const args = [p, columns, sample.stride];
-        luma(planes.samples[0][0].values, ...args, filters[0], scaled[0], planes.d[0], planes.r[0], row, planes.sums[0], planes.activity[0]);
-        for (let c = 1; c < channels; c++) {
-          chroma(planes.samples[c][0].values, ...args, filters[c], scaled[1], planes.d[c], planes.r[c], row, planes.sums[c], planes.activity[1], c === 2 ? -1 : 0);
-        }
-        if (isCoded) {
-          addEnergies(energy.values, other.values, p, columns, sample.stride, scaled[0], scaled[1] ?? NONE, ...planes.magnitudes, row, ...planes.activity);
-        }
+        const p = Planes.at(parents, parentW, y);
+        const row = lane * kernels.ROW;
+        luma(p, columns, stride, filters[0], scaled[0], row);
+        for (let c = 1; c < channels; c++) chroma(p + c * apart, columns, stride, filters[c], scaled[1], row, c);
+        if (isCoded) kernels.addEnergies(p + lumaEnergy, p + chromaEnergy, columns, stride, scaled[0], scaled[1] ?? NONE, row, turn & 1);
       }
-      const magnitudes = planes.magnitudes[1];
-      if (isCoded) this.reader.readRows(active, columns, planes.stride, planes.activity, left, limit, planes.v, magnitudes);
+      if (isCoded) this.reader.readRows(active, columns, tables, limit, left);
       for (let lane = 0; lane < active; lane++) {
         const y = lane * share + Math.min(lane, extra) + turn;
-        const p = sample.start + y * sample.stride;
-        const row = lane * planes.stride;
-        const a = sampleChild.start + (alongX ? y : 2 * y) * sampleChild.stride;
-        const b = a + (alongX ? 1 : sampleChild.stride);
-        const step = alongX ? 2 : 1;
-        planes.samples.forEach(([parent, child], c) => {
-          makeChildren(parent.values, p, columns, child.values, a, b, step, size, filters[c][c ? 6 : 14], planes.v[c], planes.sums[c], planes.d[c], planes.r[c], row);
-        });
-        if (level > 0) makeEnergies(energy.values, other.values, p, columns, energyChild.values, otherChild.values, a, b, step, magnitudes, row);
+        const p = Planes.at(parents, parentW, y);
+        const row = lane * kernels.ROW;
+        const a = Planes.at(children, w, alongX ? y : 2 * y);
+        kernels.makeChildren(p, columns, a, other, step, apart, size, filters[0][14], filters[1]?.[6], filters[2]?.[6], row, turn & 1, channels === 3, level === 0);
       }
-      planes.magnitudes.reverse();
     }
-    for (const pair of all) {
-      const [parent, child] = pair;
+    for (let c = 0; c < planes.count; c++) {
+      const [from, to] = [parents + c * apart, children + c * apart];
       if (alongX && w & 1) {
-        for (let y = 0; y < h; y++) {
-          child.values[child.start + y * child.stride + w - 1] = parent.values[parent.start + y * parent.stride + parent.w - 1];
-        }
+        for (let y = 0; y < h; y++) values[Planes.at(to, w, y) + w - 1] = values[Planes.at(from, parentW, y) + parentW - 1];
       } else if (!alongX && h & 1) {
-        const from = parent.start + (parent.h - 1) * parent.stride;
-        child.values.set(parent.values.subarray(from, from + w), child.start + (h - 1) * child.stride);
+        const last = Planes.at(from, w, parentH - 1);
+        values.copyWithin(Planes.at(to, w, h - 1), last, last + w);
       }
-      child.extend();
-      pair.reverse();
     }
+    planes.swap(w, h);
   }
 
   // -------------------------------------------------------------- pixels (5.6)
 
   pixels() {
-    const { planes: { samples }, channels, colour, bitDepth } = this;
-    const [{ values: c0, w, h, stride, start }] = samples[0];
+    const { planes, width, height, reduce, channels, colour, bitDepth } = this;
+    const [w, h] = [width, height].map((side) => Math.ceil(side / 2 ** reduce));
+    const { values, parents, size } = planes;
+    const stride = w + 4;
+    const start = Planes.at(parents, w, 0);
     const out = samplesOf(bitDepth, w * h * channels);
     if (bitDepth === 16) {
-      const planes = samples.map(([plane]) => plane.values);
       for (let y = 0, at = 0; y < h; y++) {
         for (let p = start + y * stride, end = p + w; p < end; p++) {
-          if (channels === 1) out[at++] = clip((imul(c0[p] + 8192, 257) + 32) >> 6, 0, 65535);
+          if (channels === 1) out[at++] = clip((imul(values[p] + 8192, 257) + 32) >> 6, 0, 65535);
           else {
             for (let k = 0; k < 3; k++) {
-              const s = imul(colour[k], c0[p]) + imul(colour[k + 3], planes[1][p]) + imul(colour[k + 6], planes[2][p]) + (1 << 27);
+              const s = imul(colour[k], values[p]) + imul(colour[k + 3], values[p + size]) + imul(colour[k + 6], values[p + 2 * size]) + (1 << 27);
               out[at++] = clip((imul(s >> 8, 257) + 2048) >> 12, 0, 65535);
             }
           }
@@ -231,29 +224,13 @@ class Tile {
     if (channels === 1) {
       for (let y = 0, at = 0; y < h; y++) {
         for (let p = start + y * stride, end = p + w; p < end; p++) {
-          const v = (c0[p] + 8224) >> 6;
+          const v = (values[p] + 8224) >> 6;
           out[at++] = v < 0 ? 0 : v > 255 ? 255 : v;
         }
       }
       return out;
     }
-    const c1 = samples[1][0].values;
-    const c2 = samples[2][0].values;
-    const [r0, g0, b0, r1, g1, b1, r2, g2, b2] = colour;
-    const half = (1 << 19) + (1 << 27);
-    for (let y = 0, at = 0; y < h; y++) {
-      for (let p = start + y * stride, end = p + w; p < end; p++, at += 3) {
-        const s0 = c0[p];
-        const s1 = c1[p];
-        const s2 = c2[p];
-        const r = (imul(r0, s0) + imul(r1, s1) + imul(r2, s2) + half) >> 20;
-        const g = (imul(g0, s0) + imul(g1, s1) + imul(g2, s2) + half) >> 20;
-        const b = (imul(b0, s0) + imul(b1, s1) + imul(b2, s2) + half) >> 20;
-        out[at] = r < 0 ? 0 : r > 255 ? 255 : r;
-        out[at + 1] = g < 0 ? 0 : g > 255 ? 255 : g;
-        out[at + 2] = b < 0 ? 0 : b > 255 ? 255 : b;
-      }
-    }
+    for (let y = 0; y < h; y++) this.kernels.rgbRow(start + y * stride, w, size, colour, out, 3 * y * w);
     return out;
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
 import { digest } from "../build.mjs";
-import { Model, ModelMissingError, OptionError, RnnicError, TruncatedError, decode, info, toRgba } from "../rnnic.js";
+import { Model, ModelMissingError, OptionError, RnnicError, TruncatedError, decode, decodePart, info, plan, toRgba } from "../rnnic.js";
 import { checksum } from "./checksum.mjs";
 
 const FIXTURES = new URL("../../tests/fixtures/v1/", import.meta.url);
@@ -67,6 +67,23 @@ test("tiles are told as they come", () => {
   const told = [];
   decode(fixture("pyramid-rgb-50x23-4-5"), { model, onTile: ({ x, width, done, of }) => told.push([x, width, done, of]) });
   assert.deepEqual(told, [[0, 32, 1, 2], [32, 18, 2, 2]]);
+});
+
+test("parts make up the image, each of its payload alone", () => {
+  for (const [name, reduce] of [["pyramid-rgb-50x23-4-5", 0], ["pyramid-rgb-50x23-4-5", 2], ["raster-metadata", 0]]) {
+    const data = fixture(name);
+    const whole = decode(data, { model, reduce });
+    const { parts, ...planned } = structuredClone(plan(data, { reduce }));
+    const out = new Uint8Array(whole.data.length);
+    for (const part of parts) {
+      const made = decodePart(planned, part, data.subarray(part.offset, part.offset + part.length), model);
+      assert.deepEqual([made.width, made.height], [part.width, part.height]);
+      const row = part.width * whole.channels;
+      for (let y = 0; y < part.height; y++) out.set(made.data.subarray(y * row, (y + 1) * row), ((part.y + y) * whole.width + part.x) * whole.channels);
+    }
+    assert.deepEqual(out, whole.data);
+  }
+  assert.equal(plan(fixture("raster-metadata"), { reduce: 1 }).early, false);
 });
 
 test("errors of use", () => {
