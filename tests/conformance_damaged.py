@@ -119,8 +119,7 @@ def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) ->
     bits = BitWriter()
     bits.number(0, 6)
     for _ in range(3):
-        bits.folded(0, 18)
-        bits.number(1, 1)
+        bits.base(np.zeros((1, 1)))
     good = LaneWriter()
     model = PyramidModel.from_bytes(MODEL.sections["PYRA"])
     band = sum(int(edge) <= 4096 for edge in model.band_edges)

@@ -38,6 +38,17 @@ def test_extreme_images(name: str, image: np.ndarray, step: float) -> None:
     check_round_trip(image, with_reference=True, method="pyramid", step=step)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradients_need_few_bytes(channels: int) -> None:
+    y, x = np.mgrid[:96, :160]
+    ramps = np.stack([(x + y) / 1.01, 255 - (x + 2 * y) / 1.4, (2 * x + y) / 1.7], -1)
+    image = np.rint(ramps).astype(np.uint8)[:, :, :channels]
+    check_round_trip(image, with_reference=True, method="pyramid", step=4.0, tile_size=64)
+    data = rnnic.encode(image, method="pyramid", step=8.0)
+    assert len(data) < 250 + 170 * channels
+    assert psnr(rnnic.decode(data).reshape(image.shape), image) > 42
+
+
 def test_quality_degrades_gracefully() -> None:
     image = photo_like(96, 128)
     found = [rnnic.encode(image, method="pyramid", quality=q) for q in (0, 25, 50, 75, 90, 100)]

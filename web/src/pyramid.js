@@ -121,15 +121,21 @@ class Tile {
     for (let c = 0; c < planes.channels; c++) {
       const from = planes.parents + c * planes.size;
       const state = { total: 16, count: 1 };
+      let slopes = 0;
       for (let y = 0, i = 0; y < h; y++) {
-        if (y === 0) q[i++] = clip(bits.folded(18), -65535, 65535);
+        if (y === 0) {
+          q[i++] = clip(bits.folded(18), -65535, 65535);
+          slopes = bits.bit();
+        }
         const silent = bits.bit();
         for (let x = y === 0 ? 1 : 0; x < w; x++, i++) {
-          let guess = x === 0 ? q[i - w] : q[i - 1];
+          const back = x === 0 ? w : 1;
+          let guess = q[i - back];
           if (x > 0 && y > 0) {
-            const [a, b, c] = [q[i - 1], q[i - w], q[i - w - 1]];
-            guess = Math.max(Math.min(a, b), Math.min(Math.max(a, b), a + b - c));
-          }
+            const [a, b] = [guess, q[i - w]];
+            guess = a + b - q[i - w - 1];
+            if (!slopes) guess = Math.max(Math.min(a, b), Math.min(Math.max(a, b), guess));
+          } else if (slopes && x + y > 1) guess += guess - q[i - 2 * back];
           q[i] = clip(guess + (silent ? 0 : bits.adaptive(state)), -65535, 65535);
         }
         for (let x = 0; x < w; x++) planes.values[Planes.at(from, w, y) + x] = imul(q[y * w + x], unit);
