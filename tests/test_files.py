@@ -280,6 +280,15 @@ def test_metadata_survives(tmp_path: Path, rgb: Pixels, metadata: Metadata, suff
         assert "Ключ" not in loaded.metadata.text
 
 
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".tif"])
+def test_resolution_goes_through_webp(tmp_path: Path, rgb: Pixels, suffix: str) -> None:
+    save_image(tmp_path / "a.webp", rgb, Metadata(None, None, None, {"dpi": "300,150"}))
+    loaded = load_image(tmp_path / "a.webp").metadata
+    save_image(tmp_path / f"b{suffix}", rgb, loaded)
+    x, y = map(float, load_image(tmp_path / f"b{suffix}").metadata.text["dpi"].split(","))
+    assert (round(x), round(y)) == (300, 150)
+
+
 @pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
 def test_every_format_is_written(
     tmp_path: Path, rgb: Pixels, metadata: Metadata, suffix: str

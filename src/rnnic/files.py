@@ -1,6 +1,5 @@
 """Image files in and out, through Pillow."""
 
-import contextlib
 import dataclasses
 import io
 import os
@@ -28,6 +27,7 @@ from rnnic.deepfiles import (
     write_deep_tiff,
 )
 from rnnic.errors import LimitError, OptionError, RnnicError, UnsupportedImageError
+from rnnic.exif import PREFIX, XMP_TAG, block_of, block_with_dpi, descriptive, dpi_of, tags_for_tiff
 from rnnic.metadata import DPI_KEY, MAX_KEY_BYTES, Metadata, format_dpi, parse_dpi
 from rnnic.output import STANDARD, OutputExistsError, atomic_output, check_output
 from rnnic.stores import is_url, read_url
@@ -50,8 +50,6 @@ PathLike = str | os.PathLike[str]
 
 _COMMENT_KEY = "Comment"
 _XMP_KEY = "XML:com.adobe.xmp"
-_XMP_TAG = 700
-_EXIF_PREFIX = b"Exif\0\0"
 _MAX_TEXT_BYTES = 2**16
 _BAND_ROWS = 256
 
@@ -78,17 +76,6 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 # Tags that describe the photo; the others of a TIFF file's directory describe that file's layout.
-_DESCRIPTIVE_TAGS = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Orientation,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.HostComputer,
-    ExifTags.Base.Copyright,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +180,7 @@ def _convert(image: Image.Image, data: bytes, name: str) -> LoadedImage:
     format_name = image.format or "unknown"
     # Pillow turns TIFF files as their tag says when it loads them, and drops the tag.
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) if format_name == "TIFF" else 1
-    exif = _exif_of(image) if format_name == "TIFF" else None
+    exif = block_of(image) if format_name == "TIFF" else None
     pixels = _deep_pixels(image, data)
     if pixels is None or format_name == "PNG":
         image.load()  # of a PNG file some metadata comes behind the pixels
@@ -230,9 +217,9 @@ def _other_tiff(data: bytes, name: str) -> LoadedImage:
         pixels, tags = read_deep_tiff(data, _pixel_limit()), tiff_tags(data)
     except RnnicError as error:
         raise type(error)(f"{name}: {error}") from error
-    chosen = _descriptive(tags)
-    exif = chosen.tobytes().removeprefix(_EXIF_PREFIX) if len(chosen) else None
-    icc, xmp = tags.get(ExifTags.Base.InterColorProfile), tags.get(_XMP_TAG)
+    chosen = descriptive(tags)
+    exif = chosen.tobytes().removeprefix(PREFIX) if len(chosen) else None
+    icc, xmp = tags.get(ExifTags.Base.InterColorProfile), tags.get(XMP_TAG)
     return LoadedImage(pixels, Metadata(exif, icc, xmp), "TIFF", name)
 
 
@@ -297,7 +284,7 @@ def _metadata_of(image: Image.Image) -> Metadata:
         comment = comment.decode("utf-8", "replace")
     if comment:
         text.setdefault(_COMMENT_KEY, comment)
-    dpi = info.get("dpi")
+    dpi = info.get("dpi") or dpi_of(image)
     if dpi and min(dpi) > 0:
         text[DPI_KEY] = format_dpi(*dpi)
     kept = {
@@ -307,32 +294,7 @@ def _metadata_of(image: Image.Image) -> Metadata:
         and "\0" not in key
         and len(value.encode("utf-8", "replace")) <= _MAX_TEXT_BYTES
     }
-    return Metadata(_exif_of(image), info.get("icc_profile") or None, xmp or None, kept)
-
-
-def _exif_of(image: Image.Image) -> bytes | None:
-    """Return the EXIF block without its prefix."""
-    raw = image.info.get("exif")
-    if not raw:
-        try:
-            found = image.getexif()
-        except (SyntaxError, ValueError, TypeError, OSError):
-            return None  # a damaged block of metadata is no reason to refuse the photo
-        chosen = _descriptive(found)
-        raw = chosen.tobytes() if len(chosen) else b""
-    return bytes(raw).removeprefix(_EXIF_PREFIX) or None
-
-
-def _descriptive(found: Image.Exif) -> Image.Exif:
-    """Return what describes the photo, without the tags that describe its file's layout."""
-    chosen = Image.Exif()
-    for tag in _DESCRIPTIVE_TAGS:
-        if tag in found:
-            chosen[tag] = found[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if values := found.get_ifd(ifd):
-            chosen[ifd] = dict(values)
-    return chosen
+    return Metadata(block_of(image), info.get("icc_profile") or None, xmp or None, kept)
 
 
 def image_format(target: PathLike) -> str:
@@ -436,9 +398,12 @@ def _metadata_options(format_name: str, metadata: Metadata) -> dict[str, Any]:
     if format_name in ("PNG", "TIFF", "JPEG", "BMP") and dpi:
         options["dpi"] = dpi
     if format_name in ("PNG", "TIFF", "JPEG", "WEBP"):
-        if metadata.exif and format_name != "TIFF":
-            prefix = b"" if format_name == "WEBP" else _EXIF_PREFIX
-            options["exif"] = prefix + metadata.exif
+        exif = metadata.exif
+        if format_name == "WEBP" and dpi and not exif:
+            exif = block_with_dpi(dpi)
+        if exif and format_name != "TIFF":
+            prefix = b"" if format_name == "WEBP" else PREFIX
+            options["exif"] = prefix + exif
         if metadata.icc:
             options["icc_profile"] = metadata.icc
     if format_name in ("JPEG", "WEBP") and metadata.xmp:
@@ -446,24 +411,10 @@ def _metadata_options(format_name: str, metadata: Metadata) -> dict[str, Any]:
     if format_name == "PNG":
         options["pnginfo"] = _png_text(text, metadata.xmp)
     if format_name == "TIFF":
-        options["exif"] = _tiff_tags(metadata)
+        options["exif"] = tags_for_tiff(metadata)
     if format_name == "JPEG" and _COMMENT_KEY in text:
         options["comment"] = text[_COMMENT_KEY]
     return options
-
-
-def _tiff_tags(metadata: Metadata) -> Image.Exif:
-    """Return EXIF and XMP as tags of a TIFF file, whose layout they must not touch."""
-    tags = Image.Exif()
-    if metadata.exif:
-        with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):
-            found = Image.Exif()
-            found.load(_EXIF_PREFIX + metadata.exif)
-            # Pillow's writer follows offsets into a block of bytes, so there has to be one.
-            tags.load(_descriptive(found).tobytes())
-    if metadata.xmp:
-        tags[_XMP_TAG] = metadata.xmp
-    return tags
 
 
 def _png_text(text: dict[str, str], xmp: bytes | None) -> PngImagePlugin.PngInfo:
