@@ -25,7 +25,7 @@ STEP_SCALE = 1024
 MIN_STEP = {8: STEP_SCALE // 4, 16: STEP_SCALE // 64}
 """By bits of a sample. The finest passes have steps of at least 16, so that products stay in 32 bits."""
 MAX_STEP = 128 * STEP_SCALE
-MAX_SIDE = 1 << 13
+MAX_SIDE = 1 << 12
 EXACT = 1 << 15
 """In the place of the coded passes of a tile that is coded without loss."""
 ACTIVITY_LEVELS = 4096
