@@ -1,10 +1,10 @@
 """Rate-distortion search: Viterbi over the trellis states along each row (encoder only)."""
 
 import numpy as np
-from numpy import float32, int32
+from numpy import float32, int32, uint64
 
 from rnnic._jit import forced, jit
-from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS
+from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS, U_SYMBOL_BITS
 from rnnic.pyramid.clipping import crowding
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, TOP_ACTIVITY
 from rnnic.pyramid.kernels import (
@@ -40,15 +40,16 @@ def nearest(a0, a1, a2, cells, cell, magnitudes, first, lengths, row, weight, li
     Returns ``limit`` and -1 if there is none.
     """
     best, entry = limit, np.int64(-1)
-    bits = row << SYMBOL_BITS
+    # Unsigned, so that no index can be negative.
+    begin, offset, bits = uint64(cell), uint64(first), uint64(row) << U_SYMBOL_BITS
     for t in range(CANDIDATES):
-        j = np.int64(cells[cell + t])
-        d0 = a0 - magnitudes[first + j, 0]
-        d1 = a1 - magnitudes[first + j, 1]
-        d2 = a2 - magnitudes[first + j, 2]
+        j = uint64(cells[begin + uint64(t)])
+        d0 = a0 - magnitudes[offset + j, 0]
+        d1 = a1 - magnitudes[offset + j, 1]
+        d2 = a2 - magnitudes[offset + j, 2]
         d = d0 * d0 + d1 * d1 + d2 * d2 + weight * lengths[bits + j]
         if d < best:
-            best, entry = d, j
+            best, entry = d, np.int64(j)
     return best, entry
 
 
