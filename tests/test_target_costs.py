@@ -104,6 +104,20 @@ def test_every_kind_of_pixels_lands(
     assert smaller <= 0.8 * len(data)
 
 
+def test_nothing_is_better_than_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawing that fits its bytes without loss is not searched again as if it could not."""
+    searched: list[bool] = []
+
+    def counted(goal: Any, encoder: Any, *more: Any, own: Any = encoding._search) -> Any:
+        searched.append(encoder.options.exact_tiles)
+        return own(goal, encoder, *more)
+
+    monkeypatch.setattr(encoding, "_search", counted)
+    image = _drawing(300, 400)
+    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(image, target_bytes=30_000)), image)
+    assert searched == [True]
+
+
 def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     """What higher efforts add is known of photos; a sample at one would take long and tell no more."""
     made: list[tuple[int, int]] = []

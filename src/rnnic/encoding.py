@@ -31,7 +31,7 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
-_TRIALS, _QUICK_TRIALS = 6, 7
+_TRIALS, _QUICK_TRIALS = 4, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
@@ -375,8 +375,12 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     small = isinstance(goal, PsnrGoal)
     beyond = made is not None and found.reached > goal.tolerance
-    hopeful = not small or (made is not None and _HOPE * aim.size < len(made.data))
-    if made is not None and made.drawn and beyond and hopeful:
+    if (
+        made is not None
+        and made.drawn
+        and beyond
+        and (_HOPE * aim.size < len(made.data) if small else not _is_exact(made, encoder.pixels))
+    ):
         # Without those tiles there may be a smaller, or better, file beyond the jump.
         other = _search(goal, lossy, aim, progress).result
         if other is not None and _is_better(other, made, encoder.pixels, small=small):
@@ -387,10 +391,8 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     if small and method.has_effort and found.at_end and goal.target >= _LEAST_PSNR:
         assert made is not None
         return made.without_encoder()
-    lossless = made is not None and np.array_equal(
-        made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
-    )
-    if made is None or (found.at_end and method.has_effort and not lossless):
+    at_end = found.at_end and method.has_effort
+    if made is None or (at_end and not _is_exact(made, encoder.pixels)):
         span = method.control_range(encoder.header.bit_depth)
         ends = [encoder.run(control, progress, "looking for the range") for control in span]
         low, high = sorted(map(goal.measure, ends, repeat(encoder.pixels)))
@@ -418,6 +420,11 @@ def _looked_further(
         if over >= 0 and len(other.data) < len(made.data):
             made = other
     return made
+
+
+def _is_exact(made: Encoded, pixels: Pixels) -> bool:
+    """Tell whether a file has lost nothing."""
+    return np.array_equal(made.reconstruction.reshape(pixels.shape), pixels)
 
 
 def _is_better(made: Encoded, than: Encoded, pixels: Pixels, *, small: bool) -> bool:
