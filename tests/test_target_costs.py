@@ -1,5 +1,6 @@
 """What targets cost, counted in encodes, and where drawings and other kinds of pixels land."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from checks import photo_like
 import rnnic
 from rnnic import encoding
 from rnnic.alpha import encode_alpha
-from rnnic.lossless import encode_within
+from rnnic.encoding import _Encoder
+from rnnic.lossless import encode_within, looks_drawn
 from rnnic.metrics import psnr
 from rnnic.pyramid import choice, encoder
 from rnnic.pyramid import method as pyramid_method
@@ -100,6 +102,56 @@ def test_every_kind_of_pixels_lands(
     assert len(encodes) <= 16
     smaller = len(rnnic.encode(image, target_bytes=int(0.8 * len(data)), method=method))
     assert smaller <= 0.8 * len(data)
+
+
+def test_nothing_is_better_than_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawing that fits its bytes without loss is not searched again as if it could not."""
+    searched: list[bool] = []
+
+    def counted(goal: Any, encoder: Any, *more: Any, own: Any = encoding._search) -> Any:
+        searched.append(encoder.options.exact_tiles)
+        return own(goal, encoder, *more)
+
+    monkeypatch.setattr(encoding, "_search", counted)
+    image = _drawing(300, 400)
+    np.testing.assert_array_equal(rnnic.decode(rnnic.encode(image, target_bytes=30_000)), image)
+    assert searched == [True]
+
+
+def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What higher efforts add is known of photos; a sample at one would take long and tell no more."""
+    made: list[tuple[int, int]] = []
+
+    def counted(
+        self: Any, control: float, *more: Any, own: Any = _Encoder.run, **named: Any
+    ) -> Any:
+        made.append((self.pixels.shape[0], self.options.effort))
+        return own(self, control, *more, **named)
+
+    monkeypatch.setattr(_Encoder, "run", counted)
+    rnnic.encode(photo_like(530, 560), target_psnr=40.0, effort=5)
+    assert {effort for height, effort in made if height < 530} == {1}
+    assert 1 <= [effort for height, effort in made if height == 530].count(5) <= 2
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_where_no_tile_is_without_loss_there_is_no_second_search(
+    monkeypatch: pytest.MonkeyPatch, drawn: bool
+) -> None:
+    """It would repeat the first one, even where that ends beyond the tolerance."""
+    searches = 0
+
+    def counted(*given: Any, own: Any = encoding._search) -> Any:
+        nonlocal searches
+        searches += 1
+        return replace(own(*given), reached=1.0)
+
+    monkeypatch.setattr(encoding, "_search", counted)
+    monkeypatch.setattr(encoding, "_HOPE", 0.0)
+    image = _drawing(300, 400) if drawn else np.repeat(photo_like(200, 110), 2, axis=1)
+    assert looks_drawn(image)
+    rnnic.encode(image, target_psnr=40.0, effort=3)
+    assert searches == (2 if drawn else 1)
 
 
 def test_a_search_codes_a_drawing_without_loss_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Where the search for a target begins: cheap encodes of a sample of the image.
 
 The PSNR and the size of a sample follow the step size as those of the whole image do, and the least
-effort follows the others; so one encode at the least effort of the whole image and one at the
-effort asked for of the sample tell what the whole image will have at the effort asked for.
+effort follows the others; so encodes at the least effort, of a sample and then of the whole image, tell
+what the image will have at the effort asked for. What that adds is taken from usual photos: encodes of the
+sample at that effort take long and say no more (training crops).
 """
 
 import math
@@ -39,9 +40,6 @@ _MIN_CELLS = 12
 LEAST_EFFORT = 1
 _NO_TRELLIS = 2
 _COARSE_TRIALS = 6
-_NEAR_ENOUGH = 2.0
-"""At efforts at which a sample takes long, it is coded once more only if further off."""
-_MOST_GAIN = 4.0
 _FARTHEST = math.log(4.0)
 _PROBE_BIAS = 0.2
 _STRONGER = 1.4
@@ -51,6 +49,9 @@ _LEAST_RESPONSE = 0.1
 """Even a part without residuals, which a probe does not move, may get some with less weight of bits."""
 _TRUST = 0.15
 _MAX_TOUCHES = 8
+_USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
+_SAVED = 0.06
+"""What efforts with a trellis add to the PSNR, and the share of bytes they save (training crops)."""
 
 
 class Made(Protocol):
@@ -84,18 +85,15 @@ class Goal(ABC):
     """Usual change of the excess with the logarithm of the step."""
     response: ClassVar[float]
     """Usual change of the excess with the bias of all parts, see `rnnic.methods.Touch`."""
-    gain: ClassVar[float]
-    """Usual excess at efforts with a trellis beyond that at the least (training crops)."""
     near: ClassVar[float]
     """An excess of a sample that tells enough about 0."""
     finer_is_more: ClassVar[bool]
+    lean: ClassVar[float]
+    """An excess that the first encode of a search aims at: parts bring down what is beyond with less work."""
     settled: ClassVar[float]
     """Beyond this excess, a coarser control must save more than a little."""
     refinable: ClassVar[float]
-    """Within this excess, another weight of bits in some parts costs less than another control would save.
-
-    Half of it at efforts without a trellis, whose weight moves little.
-    """
+    """Within this excess, another weight of bits in some parts takes at most some 0.4 % more bytes."""
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -115,6 +113,10 @@ class Goal(ABC):
         return 0.0
 
     @abstractmethod
+    def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
+        """Return the usual excess at an effort with a trellis beyond that at the least."""
+
+    @abstractmethod
     def guess(self, pixels: Pixels, photos: Photos) -> float:
         """Return the control at which photos meet the target."""
 
@@ -132,8 +134,8 @@ class PsnrGoal(Goal):
     tolerance: float = 0.02
     slope = -6.0
     response = -0.4
-    gain = 0.2
     near = 0.4
+    lean = 0.04
     finer_is_more = True
     settled = 0.5
     refinable = 0.15
@@ -155,6 +157,12 @@ class PsnrGoal(Goal):
         """Return how much more PSNR images have than their samples, whose blocks have more borders."""
         return 0.05 + 0.2 * math.log(max(control / 4, 1.0))
 
+    def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
+        """Return dB; higher efforts find a little more."""
+        gains = photos.grey_gains if channels < 3 else photos.gains
+        usual = np.interp(math.log(control), np.log(photos.controls), gains)
+        return float(usual) + _DB_PER_EFFORT * (effort - _USUAL_EFFORT)
+
     def guess(self, pixels: Pixels, photos: Photos) -> float:
         """Return the control of a usual photo at this PSNR."""
         del pixels
@@ -170,8 +178,8 @@ class SizeGoal(Goal):
     tolerance: float = -math.log(0.985)
     slope = 0.7
     response = 0.07
-    gain = 0.025
     near = 0.08
+    lean = -math.log(0.985) / 2
     finer_is_more = False
     settled = math.inf
     refinable = 0.02
@@ -188,6 +196,11 @@ class SizeGoal(Goal):
     def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
         """Return the logarithm of target / bytes."""
         return math.log(self.target * share / self.measure(made, pixels))
+
+    def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
+        """Return the logarithm of how many times the bytes would fit."""
+        del control, effort, channels, photos
+        return _SAVED
 
     def guess(self, pixels: Pixels, photos: Photos) -> float:
         """Return the control of a usual photo at so many bits per pixel."""
@@ -210,15 +223,12 @@ class Aim:
         Gives the change with the bias of each part, see `rnnic.methods.Touch`.
     size : float
         About the bytes of a file near the target, at the least effort.
-    refinable : float
-        That of the goal, at the effort of the encodes that follow.
     """
 
     first: float
     slope: float
     probe: Callable[[], list[float]]
     size: float
-    refinable: float
 
 
 def sample_of(pixels: Pixels) -> Pixels:
@@ -244,7 +254,7 @@ def aim_at(
     pixels: Pixels,
     effort: int,
     span: tuple[float, float],
-    encode: Callable[[Pixels, int, float], Made],
+    encode: Callable[[Pixels, float], Made],
     photos: Photos,
 ) -> Aim:
     """Find the control to begin with.
@@ -258,7 +268,7 @@ def aim_at(
     span : tuple of float
         Least and greatest control.
     encode : callable
-        Encodes pixels at an effort and a control.
+        Encodes pixels at the least effort and a control.
     photos : Photos
         What usual photos have.
     """
@@ -266,7 +276,7 @@ def aim_at(
     share = sample.size / pixels.size
 
     def moved(control: float, excess: float, slope: float) -> float:
-        way = (goal.middle - excess) / slope
+        way = (goal.lean - excess) / slope
         step = min(max(way, -_FARTHEST), _FARTHEST)
         return min(max(control * math.exp(step), span[0]), span[1])
 
@@ -276,13 +286,13 @@ def aim_at(
     def approach(of: Pixels, part: float, control: float, gain: Callable[[float], float]) -> Made:
         """Encode at the least effort until the target is near, were the excess greater by `gain`."""
         nonlocal slope, at, excess
-        made = encode(of, LEAST_EFFORT, control)
+        made = encode(of, control)
         at, excess = control, goal.excess(made, of, part) + gain(control)
         for _ in range(_COARSE_TRIALS):
             following = moved(at, excess, slope)
-            if abs(excess) <= near or following == at:
+            if abs(excess) <= goal.near or following == at:
                 break
-            made = encode(of, LEAST_EFFORT, following)
+            made = encode(of, following)
             found = goal.excess(made, of, part) + gain(following)
             if math.isfinite(excess) and math.isfinite(found):
                 seen = (found - excess) / math.log(following / at)
@@ -292,23 +302,22 @@ def aim_at(
         return made
 
     trellis = effort > _NO_TRELLIS
-    near = goal.near if trellis else _NEAR_ENOUGH * goal.near
-    if sample is pixels:
-        gain = goal.gain if trellis else 0.0
-        probed = approach(pixels, 1.0, at, lambda _: gain), pixels, 1.0
-    else:
-        probed = approach(sample, share, at, goal.sampled), sample, share
-        if trellis:
-            own = goal.excess(encode(sample, effort, at), sample, share) + goal.sampled(at)
-            change = own - excess if math.isfinite(own - excess) else 0.0
-            gain = min(max(change, -_MOST_GAIN * goal.gain), _MOST_GAIN * goal.gain)
-            start = moved(at, excess + gain, slope)
-            probed = approach(pixels, 1.0, start, lambda _: gain), pixels, 1.0
+
+    def gain(control: float) -> float:
+        return goal.gain(control, effort, pixels.shape[2], photos) if trellis else 0.0
+
+    of, part = sample, share
+    if sample is not pixels:
+        made = approach(of, part, at, goal.sampled)
+        at = moved(at, excess + gain(at), slope)
+    if sample is pixels or trellis:
+        of, part = pixels, 1.0
+        made = approach(of, part, at, gain)
     first = at if math.isnan(excess) else moved(at, excess, slope)
-    size = len(probed[0].data) / probed[2]
+    size = len(made.data) / part
     if not trellis:
-        return Aim(first, slope, cache(partial(_usual, goal, probed[0])), size, goal.refinable / 2)
-    return Aim(first, slope, cache(partial(_probed, goal, *probed)), size, goal.refinable)
+        return Aim(first, slope, cache(partial(_usual, goal, made)), size)
+    return Aim(first, slope, cache(partial(_probed, goal, made, of, part)), size)
 
 
 def _usual(goal: Goal, made: Made, factor: float = 1.0) -> list[float]:

@@ -31,10 +31,8 @@ Progress = Callable[[float, str], None]
 PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
-_TRIALS, _QUICK_TRIALS = 6, 7
+_TRIALS, _QUICK_TRIALS = 4, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
-_ROUGH = 4.5
-"""From this control on, filters hardly change what the effort adds to the PSNR."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
 _FEW_BITS = 0.06
@@ -60,6 +58,11 @@ class Encoded:
     reconstruction: Pixels
     _tiles: EncodedTiles
     _wrap: Callable[[EncodedTiles], "Encoded"]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a tile is without loss because it takes fewer bytes so."""
+        return self._tiles.drawn
 
     @property
     def touch(self) -> Touch | None:
@@ -372,21 +375,24 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
     made = found.result
     small = isinstance(goal, PsnrGoal)
     beyond = made is not None and found.reached > goal.tolerance
-    if made is not None and drawn and beyond and (not small or _HOPE * aim.size < len(made.data)):
+    if (
+        made is not None
+        and made.drawn
+        and beyond
+        and (_HOPE * aim.size < len(made.data) if small else not _is_exact(made, encoder.pixels))
+    ):
         # Without those tiles there may be a smaller, or better, file beyond the jump.
         other = _search(goal, lossy, aim, progress).result
         if other is not None and _is_better(other, made, encoder.pixels, small=small):
             made = other
     few = _FEW_BITS / 8 * encoder.pixels[:, :, 0].size
-    if small and method.has_effort and made is not None and len(made.data) <= few:
+    if small and method.has_effort and made is not None and beyond and len(made.data) <= few:
         made = _looked_further(goal, encoder, aim, made, progress)
     if small and method.has_effort and found.at_end and goal.target >= _LEAST_PSNR:
         assert made is not None
         return made.without_encoder()
-    lossless = made is not None and np.array_equal(
-        made.reconstruction.reshape(encoder.pixels.shape), encoder.pixels
-    )
-    if made is None or (found.at_end and method.has_effort and not lossless):
+    at_end = found.at_end and method.has_effort
+    if made is None or (at_end and not _is_exact(made, encoder.pixels)):
         span = method.control_range(encoder.header.bit_depth)
         ends = [encoder.run(control, progress, "looking for the range") for control in span]
         low, high = sorted(map(goal.measure, ends, repeat(encoder.pixels)))
@@ -407,11 +413,18 @@ def _looked_further(
             break
         other = encoder.run(factor * aim.first, progress, "looking further")
         over = goal.excess(other, encoder.pixels)
+        if over < -goal.settled:
+            break
         if over > goal.tolerance:
             other = refine(goal, aim, other, encoder.pixels, over)
         if over >= 0 and len(other.data) < len(made.data):
             made = other
     return made
+
+
+def _is_exact(made: Encoded, pixels: Pixels) -> bool:
+    """Tell whether a file has lost nothing."""
+    return np.array_equal(made.reconstruction.reshape(pixels.shape), pixels)
 
 
 def _is_better(made: Encoded, than: Encoded, pixels: Pixels, *, small: bool) -> bool:
@@ -427,12 +440,11 @@ def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
     options, method = encoder.options, encoder.method
     span = method.control_range(encoder.header.bit_depth)
 
-    def rough(pixels: Pixels, effort: int, control: float) -> Encoded:
-        lighter = encoder.with_options(replace(options, effort=effort))
+    def rough(pixels: Pixels, control: float) -> Encoded:
+        lighter = encoder.with_options(replace(options, effort=LEAST_EFFORT))
         if pixels is not encoder.pixels:
             lighter = replace(encoder, pixels=pixels, options=lighter.options, memory={})
-        hasty = effort == LEAST_EFFORT or control >= _ROUGH
-        return lighter.run(control, progress, "aiming", rough=hasty)
+        return lighter.run(control, progress, "aiming", rough=True)
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
@@ -469,6 +481,6 @@ def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) 
         slope=aim.slope,
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
-        refinable=aim.refinable,
+        refinable=goal.refinable,
     )
     return search.run(attempt, excess, refined, cost)

@@ -63,11 +63,17 @@ class TileTrace:
 
 
 class Photos(NamedTuple):
-    """What photos usually have at some controls, rising: PSNR in dB, and bits per pixel."""
+    """What photos usually have at some controls, rising: PSNR in dB, and bits per pixel.
+
+    ``gains`` and ``grey_gains`` are the dB that efforts with a trellis add to the least one, with colours and
+    without.
+    """
 
     controls: tuple[float, ...]
     psnr: tuple[float, ...]
     bits: tuple[float, ...]
+    gains: tuple[float, ...] = ()
+    grey_gains: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +87,8 @@ class EncodedTiles:
     trace: Callable[[], list[TileTrace]]
     touch: "Touch | None" = None
     """Codes parts anew, where the options have a target and the method can."""
+    drawn: bool = False
+    """Whether a tile is without loss because it takes fewer bytes so; the control does not matter there."""
 
 
 class Touch(ABC):

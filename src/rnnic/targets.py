@@ -14,6 +14,8 @@ _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
 _BEYOND = 1.2
 """A result beyond the tolerance must cost so much less to be the better one."""
+_ENOUGH = 3
+"""From so many encodes on, results twice as far are refined, since the excess may jump."""
 _LITTLE = 0.97
 """Of results far beyond the target, the next must cost at most so much of the one before."""
 
@@ -123,7 +125,8 @@ class Search:
             else:
                 bad = trial
             reached = trial.excess
-            close = abs(reached) <= self.refinable or len(tried) >= self.trials
+            far = self.refinable * (1 if len(tried) < _ENOUGH else 2)
+            close = abs(reached) <= far or len(tried) >= self.trials
             if refine is not None and close and not 0 <= reached <= self.tolerance:
                 result = refine(result, reached)
                 reached = excess(result)

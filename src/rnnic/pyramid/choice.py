@@ -37,6 +37,8 @@ NEAR_STEPS = 0.2
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
 HOPE = 0.5
 """The least effort makes a tile hardly more than twice as costly as the others."""
+MUCH_MORE = 1.25
+"""A tile that was hopeless without loss is tried again when so many times the bytes are worth it."""
 BITS_PER_COLOUR = 150.0
 """What a colour less saves in drawings, about: its place in the palette, and more even statistics."""
 
@@ -91,7 +93,7 @@ class TileMemory:
 
         ``limit`` is that of `rnnic.lossless.merging.colours_to_keep`.
         """
-        if self._exact is None and most > self._hopeless:
+        if self._exact is None and most > MUCH_MORE * self._hopeless:
             self._exact = encode_within(self._colours, most, self._pixels)
             self._hopeless = most
         if self._exact is not None:

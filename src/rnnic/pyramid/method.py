@@ -87,6 +87,8 @@ class PyramidMethod(Method):
         (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
         (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3),
         (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1),
+        (0.4, 0.38, 0.1, 0.1, 0.1, 0.0, 0.1, 0.13, 0.13),
+        (-1.1, -1.1, -0.28, -0.1, -0.03, 0.04, 0.15, 0.18, 0.18),
     )
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
@@ -204,7 +206,8 @@ class PyramidMethod(Method):
                 for box, payload in zip(boxes, payloads, strict=True)
             ]
 
-        tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace)
+        drawn = any(int.from_bytes(payload[:2], "little") == EXACT for payload in payloads)
+        tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace, drawn=drawn)
         if not targeted:
             return tiles
         if keep:
