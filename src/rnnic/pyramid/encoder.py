@@ -13,12 +13,7 @@ from rnnic.pyramid.clipping import distance_beyond, relaxed_targets, white_of
 from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights
-from rnnic.pyramid.encoder_kernels import (
-    average_columns,
-    average_rows,
-    encode_pass,
-    to_components,
-)
+from rnnic.pyramid.encoder_kernels import encode_pass
 from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
@@ -40,6 +35,7 @@ from rnnic.pyramid.search import (
     CandidateGrid,
     search_tables,
 )
+from rnnic.pyramid.source_kernels import average_columns, average_rows, to_components
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
