@@ -14,6 +14,7 @@ from rnnic.entropy.rans import (
 )
 from rnnic.pyramid.format import (
     BRANCH_SHIFT,
+    BUCKET_BITS,
     COMMON_BITS,
     FREQUENCY_MASK,
     MAX_GRADIENT_WEIGHT,
@@ -38,6 +39,7 @@ TOP_ACTIVITY = 4095
 TOP_LEVEL = uint64(TOP_ACTIVITY)
 ONE = uint64(1)
 U_COMMON_BITS = uint64(COMMON_BITS)
+U_BUCKET_BITS = uint64(BUCKET_BITS)
 U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
 U_SIGNS_SHIFT = uint64(SIGNS_SHIFT)
 U_BRANCH_SHIFT = uint64(BRANCH_SHIFT)
@@ -140,9 +142,14 @@ def decode_pair(
     book = trellis & ONE
     table = luma + uint64(chroma_class[b]) + (classes if book else uint64(0))
     slot = state & U_SLOT_MASK
-    symbol = uint64(slots[(table << U_PROBABILITY_BITS) | slot])
+    symbol = uint64(slots[((table << U_PROBABILITY_BITS) | slot) >> U_BUCKET_BITS])
     span = uint64(spans[(table << U_COMMON_BITS) | symbol])
     frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
+    # Nearly always it is the bucket's first symbol.
+    while slot - (span & U_SLOT_MASK) >= frequency:
+        symbol += ONE
+        span = uint64(spans[(table << U_COMMON_BITS) | symbol])
+        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
     state = frequency * (state >> U_PROBABILITY_BITS) + slot - (span & U_SLOT_MASK)
     bits = (span >> U_SIGNS_SHIFT) & uint64(3)
     raw = state & ((ONE << bits) - ONE)

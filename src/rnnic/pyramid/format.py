@@ -31,6 +31,9 @@ EXACT = 1 << 15
 ACTIVITY_LEVELS = 4096
 MAX_GRADIENT_WEIGHT = 8191
 COMMON_BITS = 8
+BUCKET_BITS = 3
+"""Slots of common tables are looked up by so many bits less, then along the symbols: caches hold more
+tables."""
 FREQUENCY_MASK = (1 << 13) - 1
 SIGNS_SHIFT = 26
 BRANCH_SHIFT = 28
@@ -171,7 +174,7 @@ class Derived(NamedTuple):
 
     Attributes
     ----------
-    slots, spans : uint8 and uint32 arrays, (codebooks * classes << 12 | COMMON_BITS,)
+    slots, spans : uint8 and uint32 arrays, (codebooks * classes << (12 - BUCKET_BITS) | COMMON_BITS,)
         See `rnnic.entropy.rans.decoding_tables`, of the common entries, codebook after codebook.
         Spans also hold ``signs << SIGNS_SHIFT | branch << BRANCH_SHIFT``: one load tells all.
     far_slots, far_spans : uint16 and uint32 arrays
@@ -240,6 +243,7 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     labels[:, :entries] = signs + (branches(quantiser.orbits) << 2)
     common, rare = quantiser.common[band], quantiser.rare[band]
     slots, spans = decoding_tables(common.reshape(-1, common.shape[-1]), COMMON_BITS)
+    slots = slots[:: 1 << BUCKET_BITS].copy()
     far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
     known = np.zeros((codebooks, 1, 1 << COMMON_BITS), np.uint32)
     known[:, 0, : common.shape[-1] - 1] = labels[:, : common.shape[-1] - 1]
