@@ -8,6 +8,7 @@ every state of the sources that kernels are made of. ``RNNIC_JIT_CACHE=0`` turns
 """
 
 import hashlib
+import operator
 import os
 import shutil
 import sys
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
+from numba.extending import intrinsic
 
-__all__ = ["cache_folder", "forced", "inlined", "jit"]
+__all__ = ["add", "cache_folder", "forced", "inlined", "jit", "mul", "sub"]
 
 _KEPT_SECONDS = 60 * 24 * 3600
 _KERNEL_PARTS = ("entropy", "lossless", "pyramid", "raster", "search")
@@ -99,3 +102,32 @@ def inlined(function: Callable[..., Any]) -> Any:
     count a reference to each.
     """
     return _compiled(function, inline="always")
+
+
+def _in_32_bits(name: str, plain: Callable[[Any, Any], Any]) -> Any:
+    """Make an operation of two integers in 32 bits.
+
+    Numba reckons in 64 bits, and its optimiser can't always tell that 32 will do; then vectors hold half
+    as many numbers.
+    """
+    if numba.config.DISABLE_JIT:
+        return lambda a, b: np.int32(plain(np.int32(a), np.int32(b)))
+    narrow = numba.types.int32
+
+    def operation(_context: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            narrowed = [
+                context.cast(builder, value, kind, narrow)
+                for value, kind in zip(values, signature.args, strict=True)
+            ]
+            return getattr(builder, name)(*narrowed)
+
+        return narrow(a, b), generate
+
+    operation.__name__ = name
+    return intrinsic(operation)
+
+
+add = _in_32_bits("add", operator.add)
+sub = _in_32_bits("sub", operator.sub)
+mul = _in_32_bits("mul", operator.mul)

@@ -8,7 +8,7 @@ and differences are clamped to 17 bits.
 
 from numpy import int16, int32
 
-from rnnic._jit import forced, jit
+from rnnic._jit import add, forced, jit, mul, sub
 
 LIMIT = 65535
 
@@ -16,7 +16,7 @@ LIMIT = 65535
 @forced
 def minmod(a, b):
     """Return the smaller of two numbers of the same sign, else zero."""
-    return max(min(a, b), int32(0)) + min(max(a, b), int32(0))
+    return add(max(min(a, b), int32(0)), min(max(a, b), int32(0)))
 
 
 @forced
@@ -25,24 +25,20 @@ def predict_luma_x(p, y, n, t, out):
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
     t4, t5, t6, t7, t8 = int32(t[4]), int32(t[5]), int32(t[6]), int32(t[7]), int32(t[8])
     for x in range(n):
-        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
-        f1 = int32(int32(p[y, x]) - int32(p[y, x + 4]))
-        ul, ur = int32(p[y - 1, x + 1]), int32(p[y - 1, x + 3])
-        dl, dr = int32(p[y + 1, x + 1]), int32(p[y + 1, x + 3])
-        f4 = int32(
-            int32(int32(p[y - 1, x]) - int32(p[y - 1, x + 4]))
-            + int32(int32(p[y + 1, x]) - int32(p[y + 1, x + 4]))
+        a, v, b = p[y, x + 1], p[y, x + 2], p[y, x + 3]
+        ul, ur = p[y - 1, x + 1], p[y - 1, x + 3]
+        dl, dr = p[y + 1, x + 1], p[y + 1, x + 3]
+        f1 = sub(p[y, x], p[y, x + 4])
+        f4 = add(sub(p[y - 1, x], p[y - 1, x + 4]), sub(p[y + 1, x], p[y + 1, x + 4]))
+        f5 = add(
+            sub(p[y - 2, x + 1], p[y - 2, x + 3]), sub(p[y + 2, x + 1], p[y + 2, x + 3])
         )
-        f5 = int32(
-            int32(int32(p[y - 2, x + 1]) - int32(p[y - 2, x + 3]))
-            + int32(int32(p[y + 2, x + 1]) - int32(p[y + 2, x + 3]))
-        )
-        s = int32(int32(t0 * int32(a - b)) + int32(t1 * f1))
-        s = int32(s + int32(int32(t2 * int32(ul - ur)) + int32(t3 * int32(dl - dr))))
-        s = int32(s + int32(int32(t4 * f4) + int32(t5 * f5)))
-        s = int32(s + int32(t6 * int32(minmod(int32(a - v), int32(v - b)))))
-        s = int32(s + int32(t7 * int32(minmod(int32(ul - v), int32(v - dr)))))
-        out[x] = int32(s + int32(t8 * int32(minmod(int32(dl - v), int32(v - ur)))))
+        s = add(mul(t0, sub(a, b)), mul(t1, f1))
+        s = add(s, add(mul(t2, sub(ul, ur)), mul(t3, sub(dl, dr))))
+        s = add(s, add(mul(t4, f4), mul(t5, f5)))
+        s = add(s, mul(t6, minmod(sub(a, v), sub(v, b))))
+        s = add(s, mul(t7, minmod(sub(ul, v), sub(v, dr))))
+        out[x] = add(s, mul(t8, minmod(sub(dl, v), sub(v, ur))))
 
 
 @forced
@@ -51,24 +47,20 @@ def predict_luma_y(p, y, n, t, out):
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
     t4, t5, t6, t7, t8 = int32(t[4]), int32(t[5]), int32(t[6]), int32(t[7]), int32(t[8])
     for x in range(n):
-        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
-        f1 = int32(int32(p[y - 2, x + 2]) - int32(p[y + 2, x + 2]))
-        ul, dl = int32(p[y - 1, x + 1]), int32(p[y + 1, x + 1])
-        ur, dr = int32(p[y - 1, x + 3]), int32(p[y + 1, x + 3])
-        f4 = int32(
-            int32(int32(p[y - 2, x + 1]) - int32(p[y + 2, x + 1]))
-            + int32(int32(p[y - 2, x + 3]) - int32(p[y + 2, x + 3]))
+        a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
+        ul, dl = p[y - 1, x + 1], p[y + 1, x + 1]
+        ur, dr = p[y - 1, x + 3], p[y + 1, x + 3]
+        f1 = sub(p[y - 2, x + 2], p[y + 2, x + 2])
+        f4 = add(
+            sub(p[y - 2, x + 1], p[y + 2, x + 1]), sub(p[y - 2, x + 3], p[y + 2, x + 3])
         )
-        f5 = int32(
-            int32(int32(p[y - 1, x]) - int32(p[y + 1, x]))
-            + int32(int32(p[y - 1, x + 4]) - int32(p[y + 1, x + 4]))
-        )
-        s = int32(int32(t0 * int32(a - b)) + int32(t1 * f1))
-        s = int32(s + int32(int32(t2 * int32(ul - dl)) + int32(t3 * int32(ur - dr))))
-        s = int32(s + int32(int32(t4 * f4) + int32(t5 * f5)))
-        s = int32(s + int32(t6 * int32(minmod(int32(a - v), int32(v - b)))))
-        s = int32(s + int32(t7 * int32(minmod(int32(ul - v), int32(v - dr)))))
-        out[x] = int32(s + int32(t8 * int32(minmod(int32(ur - v), int32(v - dl)))))
+        f5 = add(sub(p[y - 1, x], p[y + 1, x]), sub(p[y - 1, x + 4], p[y + 1, x + 4]))
+        s = add(mul(t0, sub(a, b)), mul(t1, f1))
+        s = add(s, add(mul(t2, sub(ul, dl)), mul(t3, sub(ur, dr))))
+        s = add(s, add(mul(t4, f4), mul(t5, f5)))
+        s = add(s, mul(t6, minmod(sub(a, v), sub(v, b))))
+        s = add(s, mul(t7, minmod(sub(ul, v), sub(v, dr))))
+        out[x] = add(s, mul(t8, minmod(sub(ur, v), sub(v, dl))))
 
 
 @forced
@@ -76,14 +68,13 @@ def predict_chroma_x(p, y, n, t, out):
     """Predict chroma differences along x from 3 x 5 parents."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
     for x in range(n):
-        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
-        f1 = int32(int32(p[y, x]) - int32(p[y, x + 4]))
-        f2 = int32(
-            int32(int32(p[y - 1, x + 1]) - int32(p[y - 1, x + 3]))
-            + int32(int32(p[y + 1, x + 1]) - int32(p[y + 1, x + 3]))
+        a, v, b = p[y, x + 1], p[y, x + 2], p[y, x + 3]
+        f1 = sub(p[y, x], p[y, x + 4])
+        f2 = add(
+            sub(p[y - 1, x + 1], p[y - 1, x + 3]), sub(p[y + 1, x + 1], p[y + 1, x + 3])
         )
-        s = int32(int32(int32(t0 * int32(a - b)) + int32(t1 * f1)) + int32(t2 * f2))
-        out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
+        s = add(add(mul(t0, sub(a, b)), mul(t1, f1)), mul(t2, f2))
+        out[x] = add(s, mul(t3, minmod(sub(a, v), sub(v, b))))
 
 
 @forced
@@ -91,14 +82,13 @@ def predict_chroma_y(p, y, n, t, out):
     """Predict chroma differences along y; `predict_chroma_x` transposed."""
     t0, t1, t2, t3 = int32(t[0]), int32(t[1]), int32(t[2]), int32(t[3])
     for x in range(n):
-        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
-        f1 = int32(int32(p[y - 2, x + 2]) - int32(p[y + 2, x + 2]))
-        f2 = int32(
-            int32(int32(p[y - 1, x + 1]) - int32(p[y + 1, x + 1]))
-            + int32(int32(p[y - 1, x + 3]) - int32(p[y + 1, x + 3]))
+        a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
+        f1 = sub(p[y - 2, x + 2], p[y + 2, x + 2])
+        f2 = add(
+            sub(p[y - 1, x + 1], p[y + 1, x + 1]), sub(p[y - 1, x + 3], p[y + 1, x + 3])
         )
-        s = int32(int32(int32(t0 * int32(a - b)) + int32(t1 * f1)) + int32(t2 * f2))
-        out[x] = int32(s + int32(t3 * int32(minmod(int32(a - v), int32(v - b)))))
+        s = add(add(mul(t0, sub(a, b)), mul(t1, f1)), mul(t2, f2))
+        out[x] = add(s, mul(t3, minmod(sub(a, v), sub(v, b))))
 
 
 @forced
@@ -106,9 +96,9 @@ def add_upper_luma(d, r, n, t, out):
     """Add what the differences ``d`` and residuals ``r`` of the row above predict."""
     t9, t10, t11, t12, t13 = int32(t[9]), int32(t[10]), int32(t[11]), int32(t[12]), int32(t[13])
     for x in range(n):
-        s = int32(int32(t9 * d[x + 1]) + int32(t10 * d[x]))
-        s = int32(s + int32(int32(t11 * d[x + 2]) + int32(t12 * r[x + 1])))
-        out[x] = int32(out[x] + int32(s + int32(t13 * r[x])))
+        s = add(mul(t9, d[x + 1]), mul(t10, d[x]))
+        s = add(s, add(mul(t11, d[x + 2]), mul(t12, r[x + 1])))
+        out[x] = add(out[x], add(s, mul(t13, r[x])))
 
 
 @forced
@@ -116,7 +106,7 @@ def add_upper_chroma(d, r, n, t, out):
     """Chroma counterpart of `add_upper_luma`, straight up only."""
     t4, t5 = int32(t[4]), int32(t[5])
     for x in range(n):
-        out[x] = int32(out[x] + int32(int32(t4 * d[x + 1]) + int32(t5 * r[x + 1])))
+        out[x] = add(out[x], add(mul(t4, d[x + 1]), mul(t5, r[x + 1])))
 
 
 @forced
@@ -125,17 +115,17 @@ def add_gradients_x(p, y, n, w, out):
     w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
     top = int32(32767)
     for x in range(n):
-        a, v, b = int32(p[y, x + 1]), int32(p[y, x + 2]), int32(p[y, x + 3])
-        u, d = int32(p[y - 1, x + 2]), int32(p[y + 1, x + 2])
-        gl, gr = int32(a - v), int32(v - b)
-        g0 = min(int32(abs(gl) + abs(gr)), top)
-        g1 = int32(abs(int32(int32(p[y - 1, x + 1]) - u)) + abs(int32(int32(p[y - 1, x + 3]) - u)))
-        g1 = int32(g1 + abs(int32(int32(p[y + 1, x + 1]) - d)))
-        g1 = min(int32(g1 + abs(int32(int32(p[y + 1, x + 3]) - d))), top)
-        g2 = min(int32(abs(int32(u - v)) + abs(int32(d - v))), top)
-        g3 = min(abs(int32(gl - gr)), top)
-        s = int32(int32(int32(w0 * g0) + int32(w1 * g1)) + int32(int32(w2 * g2) + int32(w3 * g3)))
-        out[x] = int32(out[x] + (s >> 12))
+        a, v, b = p[y, x + 1], p[y, x + 2], p[y, x + 3]
+        u, d = p[y - 1, x + 2], p[y + 1, x + 2]
+        gl, gr = sub(a, v), sub(v, b)
+        g0 = min(add(abs(gl), abs(gr)), top)
+        g1 = add(abs(sub(p[y - 1, x + 1], u)), abs(sub(p[y - 1, x + 3], u)))
+        g1 = add(g1, abs(sub(p[y + 1, x + 1], d)))
+        g1 = min(add(g1, abs(sub(p[y + 1, x + 3], d))), top)
+        g2 = min(add(abs(sub(u, v)), abs(sub(d, v))), top)
+        g3 = min(abs(sub(gl, gr)), top)
+        s = add(add(mul(w0, g0), mul(w1, g1)), add(mul(w2, g2), mul(w3, g3)))
+        out[x] = add(out[x], s >> 12)
 
 
 @forced
@@ -144,17 +134,17 @@ def add_gradients_y(p, y, n, w, out):
     w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
     top = int32(32767)
     for x in range(n):
-        a, v, b = int32(p[y - 1, x + 2]), int32(p[y, x + 2]), int32(p[y + 1, x + 2])
-        u, d = int32(p[y, x + 1]), int32(p[y, x + 3])
-        gl, gr = int32(a - v), int32(v - b)
-        g0 = min(int32(abs(gl) + abs(gr)), top)
-        g1 = int32(abs(int32(int32(p[y - 1, x + 1]) - u)) + abs(int32(int32(p[y + 1, x + 1]) - u)))
-        g1 = int32(g1 + abs(int32(int32(p[y - 1, x + 3]) - d)))
-        g1 = min(int32(g1 + abs(int32(int32(p[y + 1, x + 3]) - d))), top)
-        g2 = min(int32(abs(int32(u - v)) + abs(int32(d - v))), top)
-        g3 = min(abs(int32(gl - gr)), top)
-        s = int32(int32(int32(w0 * g0) + int32(w1 * g1)) + int32(int32(w2 * g2) + int32(w3 * g3)))
-        out[x] = int32(out[x] + (s >> 12))
+        a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
+        u, d = p[y, x + 1], p[y, x + 3]
+        gl, gr = sub(a, v), sub(v, b)
+        g0 = min(add(abs(gl), abs(gr)), top)
+        g1 = add(abs(sub(p[y - 1, x + 1], u)), abs(sub(p[y + 1, x + 1], u)))
+        g1 = add(g1, abs(sub(p[y - 1, x + 3], d)))
+        g1 = min(add(g1, abs(sub(p[y + 1, x + 3], d))), top)
+        g2 = min(add(abs(sub(u, v)), abs(sub(d, v))), top)
+        g3 = min(abs(sub(gl, gr)), top)
+        s = add(add(mul(w0, g0), mul(w1, g1)), add(mul(w2, g2), mul(w3, g3)))
+        out[x] = add(out[x], s >> 12)
 
 
 @forced
@@ -167,13 +157,10 @@ def start_activity(e, m, above, other, y, n, w, out):
     w4, w5, w6, w7, w8 = int32(w[4]), int32(w[5]), int32(w[6]), int32(w[7]), int32(w[8])
     w10, w11 = int32(w[10]), int32(w[11])
     for x in range(n):
-        e4 = int32(
-            int32(int32(e[y - 1, x + 2]) + int32(e[y + 1, x + 2]))
-            + int32(int32(e[y, x + 1]) + int32(e[y, x + 3]))
-        )
-        s = int32(int32(w4 * int32(e[y, x + 2])) + int32(w5 * e4))
-        s = int32(s + int32(int32(w6 * m[x + 1]) + int32(int32(w7 * m[x]) + int32(w8 * m[x + 2]))))
-        s = int32(s + int32(int32(w10 * above[x + 1]) + int32(w11 * other[x + 1])))
+        e4 = add(add(e[y - 1, x + 2], e[y + 1, x + 2]), add(e[y, x + 1], e[y, x + 3]))
+        s = add(mul(w4, e[y, x + 2]), mul(w5, e4))
+        s = add(s, add(mul(w6, m[x + 1]), add(mul(w7, m[x]), mul(w8, m[x + 2]))))
+        s = add(s, add(mul(w10, above[x + 1]), mul(w11, other[x + 1])))
         out[x] = s >> 8
 
 
@@ -227,7 +214,7 @@ def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, ba
 def scale_residual(residual, step):
     """From 1/64 step to 1/64 sample; ``step`` in 1/1024 sample."""
     top = int32(LIMIT)
-    return max(min(int32(int32(residual * step) + int32(512)) >> 10, top), int32(-top))
+    return max(min(add(mul(residual, step), int32(512)) >> 10, top), int32(-top))
 
 
 @forced
@@ -238,29 +225,30 @@ def scale_row(residual, n, step, out):
 
 
 @forced
-def rebuild_x(p, r, left, n, base, d, c, y):
-    """Rebuild a row of children from bordered rows ``p`` (parents) and ``r`` (residuals)."""
+def rebuild_differences(r, left, n, base, d):
+    """Fill the bordered row ``d`` from bordered residuals ``r``."""
     top = int32(LIMIT)
     for x in range(n):
-        s = int32(int32(base[x] + int32(left * r[x])) + int32(1024)) >> 11
-        d[x + 1] = max(min(int32(r[x + 1] + s), top), int32(-top))
-    for x in range(n):
-        a = int32(int32(p[x + 2]) + (int32(d[x + 1] + int32(1)) >> 1))
-        c[y, 2 * x + 2] = int16(a)
-        c[y, 2 * x + 3] = int16(int32(a - d[x + 1]))
+        s = add(add(base[x], mul(left, r[x])), int32(1024)) >> 11
+        d[x + 1] = max(min(add(r[x + 1], s), top), int32(-top))
 
 
 @forced
-def rebuild_y(p, r, left, n, base, d, c, y):
+def rebuild_x(p, d, n, c, y):
+    """Rebuild a row of children from bordered rows ``p`` (parents) and ``d`` (differences)."""
+    for x in range(n):
+        a = add(p[x + 2], add(d[x + 1], int32(1)) >> 1)
+        c[y, 2 * x + 2] = int16(a)
+        c[y, 2 * x + 3] = int16(sub(a, d[x + 1]))
+
+
+@forced
+def rebuild_y(p, d, n, c, y):
     """Rebuild two rows of children."""
-    top = int32(LIMIT)
     for x in range(n):
-        s = int32(int32(base[x] + int32(left * r[x])) + int32(1024)) >> 11
-        d[x + 1] = max(min(int32(r[x + 1] + s), top), int32(-top))
-    for x in range(n):
-        a = int32(int32(p[x + 2]) + (int32(d[x + 1] + int32(1)) >> 1))
+        a = add(p[x + 2], add(d[x + 1], int32(1)) >> 1)
         c[y, x + 2] = int16(a)
-        c[y + 1, x + 2] = int16(int32(a - d[x + 1]))
+        c[y + 1, x + 2] = int16(sub(a, d[x + 1]))
 
 
 @forced
@@ -274,7 +262,7 @@ def magnitudes_luma(r, n, out):
 def magnitudes_chroma(r1, r2, n, out):
     """Magnitudes in 1/16 step of a row of chroma residuals, both components together."""
     for x in range(n):
-        out[x + 1] = min(int32(abs(r1[x]) + abs(r2[x])) >> 2, int32(4095))
+        out[x + 1] = min(add(abs(r1[x]), abs(r2[x])) >> 2, int32(4095))
 
 
 @forced
@@ -282,12 +270,12 @@ def spread_energy(e, m, n, along_x, f, y):
     """Give both children the pair's magnitude plus half of the parent's energy."""
     if along_x:
         for x in range(n):
-            v = int16(int32(m[x + 1] + (int32(e[x + 2]) >> 1)))
+            v = int16(add(m[x + 1], int32(e[x + 2]) >> 1))
             f[y, 2 * x + 2] = v
             f[y, 2 * x + 3] = v
     else:
         for x in range(n):
-            v = int16(int32(m[x + 1] + (int32(e[x + 2]) >> 1)))
+            v = int16(add(m[x + 1], int32(e[x + 2]) >> 1))
             f[y, x + 2] = v
             f[y + 1, x + 2] = v
 
@@ -303,10 +291,11 @@ def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, n
     for k in range(components):
         scale_row(residual[k], n, step, r[k, now])
         left = int32(luma[14]) if k == 0 else int32(chroma[k - 1, 6])
+        rebuild_differences(r[k, now], left, n, base[k], d[k, now])
         if along_x:
-            rebuild_x(p[k, y], r[k, now], left, n, base[k], d[k, now], c[k], row)
+            rebuild_x(p[k, y], d[k, now], n, c[k], row)
         else:
-            rebuild_y(p[k, y], r[k, now], left, n, base[k], d[k, now], c[k], row)
+            rebuild_y(p[k, y], d[k, now], n, c[k], row)
     magnitudes_luma(residual[0], n, m[0, now])
     if components > 1:
         magnitudes_chroma(residual[1], residual[2], n, m[1, now])

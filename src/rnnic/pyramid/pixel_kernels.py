@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import int32
 
-from rnnic._jit import jit
+from rnnic._jit import add, jit, mul
 
 __all__ = ["row_pixels", "to_pixels"]
 
@@ -16,13 +16,13 @@ def row_deep_pixels(planes, y, width, colour, out):
     for k in range(components):
         for x in range(width):
             if components == 1:
-                v = int32(int32(planes[0, y, x + 2]) + int32(128 << 6))
-                v = int32(int32(v * int32(257)) + int32(32)) >> 6
+                v = add(planes[0, y, x + 2], int32(128 << 6))
+                v = add(mul(v, int32(257)), int32(32)) >> 6
             else:
                 v = int32(128 << 20)
                 for c in range(3):
-                    v = int32(v + int32(int32(colour[c, k]) * int32(planes[c, y, x + 2])))
-                v = int32(int32((v >> 8) * int32(257)) + int32(1 << 11)) >> 12
+                    v = add(v, mul(colour[c, k], planes[c, y, x + 2]))
+                v = add(mul(v >> 8, int32(257)), int32(1 << 11)) >> 12
             v = max(min(v, top), int32(0))
             out[x, 2 * k] = v & 255
             out[x, 2 * k + 1] = v >> 8
@@ -51,7 +51,7 @@ def row_pixels(planes, y, width, colour, samples, out):
     top = int32(255)
     if planes.shape[0] == 1:
         for x in range(width):
-            v = int32(int32(planes[0, y, x + 2]) + int32(32 + (128 << 6))) >> 6
+            v = add(planes[0, y, x + 2], int32(32 + (128 << 6))) >> 6
             out[x, 0] = max(min(v, top), int32(0))
         return
     half = int32((1 << 19) + (128 << 20))
@@ -59,8 +59,8 @@ def row_pixels(planes, y, width, colour, samples, out):
     for k in range(3):
         a, b, c = int32(colour[0, k]), int32(colour[1, k]), int32(colour[2, k])
         for x in range(width):
-            s = int32(int32(a * int32(planes[0, y, x + 2])) + int32(b * int32(planes[1, y, x + 2])))
-            s = int32(s + int32(int32(c * int32(planes[2, y, x + 2])) + half)) >> 20
+            s = add(mul(a, planes[0, y, x + 2]), mul(b, planes[1, y, x + 2]))
+            s = add(s, add(mul(c, planes[2, y, x + 2]), half)) >> 20
             samples[k, x] = max(min(s, top), int32(0))
     for x in range(width):
         out[x, 0] = samples[0, x]
