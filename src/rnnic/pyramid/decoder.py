@@ -18,6 +18,7 @@ from rnnic.pyramid.format import (
     PyramidParams,
     base_step,
     derive,
+    feedback,
     pass_step,
     passes,
 )
@@ -77,7 +78,7 @@ def start_planes(
 
 
 def table_sizes(params: PyramidParams, model: PyramidModel) -> npt.NDArray[np.int64]:
-    """Escape symbols, luma classes, chroma classes, contexts, pairs of classes; see `decode_pass`."""
+    """Escape symbols, numbers of classes and contexts, feedback of the trellis; see `decode_pass`."""
     tables = model.tables(params.channels)
     quantiser = tables.scalar if params.states == 1 else tables.trellis
     return np.array(
@@ -88,6 +89,7 @@ def table_sizes(params: PyramidParams, model: PyramidModel) -> npt.NDArray[np.in
             tables.chroma_classes,
             tables.contexts,
             tables.classes,
+            feedback(params.states),
         ],
         np.int64,
     )
@@ -272,13 +274,13 @@ def _decode(
     planes.restart()
     start_planes(planes, base, params.step)
     positions = tile.positions + np.uint64(2)
-    # Kernels write the lower byte first; it costs nothing where the machine does so too.
-    written = np.asarray(out, out.dtype.newbyteorder("<"))
+    written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
     complete = decode_passes(
         base_width, base_height, *planes.samples, *planes.energies, plans, fit.luma, fit.chroma,
         fit.activity, states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words,
         table_sizes(params, model), tuple(derive(model, params.channels, params.step, params.states)),
-        *rows.all(), fit.colour, written.view(np.uint8),
+        rows.around, rows.coded, rows.escaped, *rows.all(), fit.colour, params.bit_depth > 8,
+        _bytes_of_rows(written), written.strides[0],
     )  # fmt: skip
     if not complete:
         raise TruncatedError("a lane is truncated")
@@ -291,6 +293,24 @@ def _decode(
     if written is not out:
         out[:] = written
     return out
+
+
+def _rows_are_contiguous(pixels: Pixels) -> bool:
+    """Whether kernels, which write the lower byte first, can write pixels row by row."""
+    size, channels = pixels.itemsize, pixels.shape[2]
+    return (
+        pixels.strides[0] >= pixels.shape[1] * channels * size
+        and pixels.strides[1:] == (channels * size, size)
+        and pixels.dtype == pixels.dtype.newbyteorder("<")
+    )
+
+
+def _bytes_of_rows(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    """Return all bytes from an image's first to its last, those between its rows included."""
+    height, width, channels = pixels.shape
+    size = pixels.itemsize
+    count = (height - 1) * pixels.strides[0] + width * channels * size
+    return np.lib.stride_tricks.as_strided(pixels.view(np.uint8), (count,), (1,))
 
 
 def _decode_exact(
@@ -315,9 +335,20 @@ def _output(out: Pixels | None, shape: tuple[int, ...], dtype: str) -> Pixels:
 
 
 class RowBuffers:
-    """Row buffers of a pass for every lane, see `rnnic.pyramid.kernels.row_context`."""
+    """Row buffers of a pass for every lane, see `rnnic.pyramid.kernels.row_context`.
+
+    Attributes
+    ----------
+    around, coded : uint32 and int64 arrays, (lanes, width)
+        Packed activities and decoded vectors, see `rnnic.pyramid.decoder_kernels.decode_pair`.
+    escaped : int32 array, (lanes, 3, width)
+        Residuals that have no vector.
+    """
 
     def __init__(self, lanes: int, width: int, ring: int) -> None:
+        self.around = np.zeros((lanes, width), np.uint32)
+        self.coded = np.zeros((lanes, width), np.int64)
+        self.escaped = np.zeros((lanes, 3, width), np.int32)
         self.base = np.zeros((lanes, 3, width), np.int32)
         self.activity = np.zeros((lanes, 2, width), np.int32)
         self.residual = np.zeros((lanes, 3, width), np.int32)
@@ -326,7 +357,7 @@ class RowBuffers:
         self.magnitudes = np.zeros((lanes, 2, ring, width + 2), np.int32)
 
     def all(self) -> tuple[npt.NDArray[np.int32], ...]:
-        """All buffers in the order that kernels take them."""
+        """Buffers that encoder and decoder share, in the order that kernels take them."""
         return (
             self.base,
             self.activity,

@@ -1,7 +1,7 @@
 """Parsing of residuals: activity class, symbol, signs, escapes, trellis state."""
 
 import numpy as np
-from numpy import int32, uint64
+from numpy import int16, int32, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import (
@@ -33,11 +33,13 @@ from rnnic.pyramid.pixel_kernels import row_pixels, to_pixels
 __all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights"]
 
 MAX_ESCAPES = 7
+ESCAPED = 1 << 48
+"""Marks a pair whose residuals are not in its row of vectors."""
 GRADIENTS = 4
 GRADIENT_LIMIT = np.int64(MAX_GRADIENT_WEIGHT)
-TOP_ACTIVITY = 4095
-TOP_LEVEL = uint64(TOP_ACTIVITY)
+TOP_ACTIVITY = int32(16383)
 ONE = uint64(1)
+U_LOW = uint64(0xFFFF)
 U_COMMON_BITS = uint64(COMMON_BITS)
 U_BUCKET_BITS = uint64(BUCKET_BITS)
 U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
@@ -61,11 +63,11 @@ def decode_wide(state, position, words, top):
 @jit
 def decode_escaped(
     x, state, position, trellis, luma_class, out, words, weights, sizes, top, slots, spans,
-    labels, vectors, next_state,
+    labels, vectors,
 ):  # fmt: skip
-    """Decode the rest of a pair that is in neither table of its class.
+    """Decode the rest of a pair that is in neither table of its class, into ``out[:, x]``.
 
-    Takes and returns what `decode_pair` does; ``sizes`` and ``top`` are those of `decode_pass`.
+    ``sizes`` and ``top`` are those of `decode_pass`. Returns what `decode_far` does.
     """
     escape, luma_classes, contexts = sizes[1], sizes[2], sizes[4]
     book = trellis & ONE
@@ -105,27 +107,21 @@ def decode_escaped(
     out[0, x], out[1, x], out[2, x] = r0, r1, r2
     e = min((min(abs(r0) >> 2, 4095) * np.int64(weights[0, 9])) >> 8, 16383)
     g = min((min((abs(r1) + abs(r2)) >> 2, 4095) * np.int64(weights[1, 9])) >> 8, 16383)
-    trellis = uint64(next_state[(trellis << ONE) | branch])
-    return state, position, trellis, uint64(e), uint64(g)
+    return state, position, next_state(trellis, branch, uint64(sizes[6])), uint64(e | (g << 16))
 
 
 @forced
-def place(x, entry, raw, packed, left, out):
-    """Put the vector of an entry and its signs; returns what it adds to activities further right."""
-    vector = packed[(entry << uint64(3)) | raw]
-    out[0, x] = (vector << 48) >> 48
-    out[1, x] = (vector << 32) >> 48
-    out[2, x] = (vector << 16) >> 48
-    both = uint64(left[entry])
-    return both & uint64(0xFFFF), both >> uint64(16)
+def next_state(trellis, branch, feedback):
+    """Next state of the trellis: a shift register with feedback."""
+    return (trellis >> ONE) ^ ((uint64(0) - (trellis & ONE)) & feedback) ^ (branch << ONE)
 
 
 @forced
 def decode_pair(
-    x, state, position, trellis, e, g, activity, out, words, left, escape, classes, slots, spans,
-    packed, luma_class, chroma_class, next_state,
+    x, state, position, trellis, near, around, row, words, left, escape, slots, spans, packed,
+    luma_class, chroma_class, feedback,
 ):  # fmt: skip
-    """Decode pair ``x`` of a row into ``out[:, x]`` unless it is escaped.
+    """Decode pair ``x`` of a row into ``row[x]``, unless its entry is not in the table of its class.
 
     Takes the tables one by one, so that no references are counted, and numbers as uint64, so
     that no index can be negative.
@@ -134,13 +130,13 @@ def decode_pair(
     -------
     tuple
         State, position, trellis state, activities passed to the right neighbour, and -1, or
-        the luma class (times the chroma classes) of an escaped pair.
+        the luma class (times the chroma classes) of a pair that `decode_far` is to decode.
     """
-    a = min((uint64(activity[0, x]) + e) >> uint64(2), TOP_LEVEL)
-    b = min((uint64(activity[1, x]) + g) >> uint64(2), TOP_LEVEL)
-    luma = uint64(luma_class[a])
+    activity = uint64(around[x]) + near
+    luma = uint64(luma_class[(activity & U_LOW) >> uint64(2)])
+    chroma = uint64(chroma_class[activity >> uint64(18)])
     book = trellis & ONE
-    table = luma + uint64(chroma_class[b]) + (classes if book else uint64(0))
+    table = ((luma + chroma) << ONE) | book
     slot = state & U_SLOT_MASK
     symbol = uint64(slots[((table << U_PROBABILITY_BITS) | slot) >> U_BUCKET_BITS])
     span = uint64(spans[(table << U_COMMON_BITS) | symbol])
@@ -155,194 +151,190 @@ def decode_pair(
     raw = state & ((ONE << bits) - ONE)
     state, position = refill(state >> bits, position, words)
     if symbol == escape:
-        return state, position, trellis, e, g, np.int64(luma)
-    e, g = place(x, (book << U_SYMBOL_BITS) | symbol, raw, packed, left, out)
-    trellis = uint64(next_state[(trellis << ONE) | (span >> U_BRANCH_SHIFT)])
-    return state, position, trellis, e, g, np.int64(-1)
+        return state, position, trellis, near, np.int64(luma)
+    entry = (book << U_SYMBOL_BITS) | symbol
+    row[x] = packed[(entry << uint64(3)) | raw]
+    trellis = next_state(trellis, span >> U_BRANCH_SHIFT, feedback)
+    return state, position, trellis, uint64(left[entry]), np.int64(-1)
 
 
 @forced
-def decode_rare(
-    x, state, position, trellis, e, g, luma_class, out, words, left, escape, contexts, rare,
-    slots, spans, labels, packed, next_state,
+def decode_far(
+    x, state, position, trellis, luma_class, row, escaped, words, weights, left, sizes, top, slots,
+    spans, labels, packed, vectors, reach, k,
 ):  # fmt: skip
-    """Decode a pair whose entry is too rare for the table of its class.
+    """Decode a pair whose entry is too rare for the table of its class, or out of reach.
 
-    Takes and returns what `decode_pair` does, but for the luma class itself.
+    What is out of reach goes to ``escaped[:, x]``; ``row[x]`` is marked, ``reach[k]`` put behind it.
+
+    Returns
+    -------
+    tuple
+        State, position, trellis state, activities passed to the right neighbour.
     """
     book = trellis & ONE
-    table = book * contexts + rare + uint64(luma_class)
+    table = book * uint64(sizes[4]) + uint64(sizes[2] * 4 + luma_class)
     symbol, raw, state, position = decode_symbol(
         state, position, words, slots, spans, table, labels, book
     )
-    if symbol == escape:
-        return state, position, trellis, e, g, luma_class
+    if symbol == uint64(sizes[1]):
+        row[x] = ESCAPED
+        reach[k] = x + 1
+        return decode_escaped(
+            x, state, position, trellis, uint64(luma_class), escaped, words, weights, sizes, top, slots,
+            spans, labels, vectors,
+        )  # fmt: skip
     entry = (book << U_SYMBOL_BITS) | symbol
-    e, g = place(x, entry, raw, packed, left, out)
-    branch = uint64(labels[entry]) >> uint64(2)
-    trellis = uint64(next_state[(trellis << ONE) | branch])
-    return state, position, trellis, e, g, np.int64(-1)
+    row[x] = packed[(entry << uint64(3)) | raw]
+    trellis = next_state(trellis, uint64(labels[entry]) >> uint64(2), uint64(sizes[6]))
+    return state, position, trellis, uint64(left[entry])
 
 
 @jit
 def decode_row_1(
-    k, n, states, positions, trellis, activity, out, words, weights, left, sizes, top, tables
-):
+    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    top, tables,
+):  # fmt: skip
     """Decode a row of lane ``k`` alone."""
     (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class,
-        next_state,
+        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, escape, classes = uint64(sizes[0]), uint64(sizes[1]), uint64(sizes[5])
-    contexts, rare, chroma_classes = uint64(sizes[4]), uint64(sizes[2] * 4), sizes[3]
-    s0, p0, t0 = uint64(states[k]), positions[k], uint64(trellis[k])
-    e0, g0, a0, o0 = uint64(0), uint64(0), activity[k], out[k]
+    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
+    a0, r0, o0 = around[k], rows[k], escaped[k]
     for x in range(n):
-        s0, p0, t0, e0, g0, far0 = decode_pair(
-            x, s0, p0, t0, e0, g0, a0, o0, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s0, p0, t0, w0, far0 = decode_pair(
+            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
         if far0 >= 0:
-            s0, p0, t0, e0, g0, far0 = decode_rare(
-                x, s0, p0, t0, e0, g0, far0 // chroma_classes, o0, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s0, p0, t0, w0 = decode_far(
+                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, k,
             )  # fmt: skip
-            if far0 >= 0:
-                s0, p0, t0, e0, g0 = decode_escaped(
-                    x, s0, p0, t0, uint64(far0), o0, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
     states[k], positions[k], trellis[k] = s0, p0, t0
 
 
 @jit
 def decode_row_2(
-    k, n, states, positions, trellis, activity, out, words, weights, left, sizes, top, tables
-):
+    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    top, tables,
+):  # fmt: skip
     """Decode a row of lanes ``k`` and ``k + 1`` in turns, which hides latencies."""
     (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class,
-        next_state,
+        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, escape, classes = uint64(sizes[0]), uint64(sizes[1]), uint64(sizes[5])
-    contexts, rare, chroma_classes = uint64(sizes[4]), uint64(sizes[2] * 4), sizes[3]
-    s0, p0, t0 = uint64(states[k]), positions[k], uint64(trellis[k])
-    e0, g0, a0, o0 = uint64(0), uint64(0), activity[k], out[k]
-    s1, p1, t1 = uint64(states[k + 1]), positions[k + 1], uint64(trellis[k + 1])
-    e1, g1, a1, o1 = uint64(0), uint64(0), activity[k + 1], out[k + 1]
+    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
+    a0, r0, o0 = around[k], rows[k], escaped[k]
+    s1, p1, t1, w1 = uint64(states[k + 1]), positions[k + 1], uint64(trellis[k + 1]), uint64(0)
+    a1, r1, o1 = around[k + 1], rows[k + 1], escaped[k + 1]
     for x in range(n):
-        s0, p0, t0, e0, g0, far0 = decode_pair(
-            x, s0, p0, t0, e0, g0, a0, o0, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s0, p0, t0, w0, far0 = decode_pair(
+            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
-        s1, p1, t1, e1, g1, far1 = decode_pair(
-            x, s1, p1, t1, e1, g1, a1, o1, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s1, p1, t1, w1, far1 = decode_pair(
+            x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
         if far0 >= 0:
-            s0, p0, t0, e0, g0, far0 = decode_rare(
-                x, s0, p0, t0, e0, g0, far0 // chroma_classes, o0, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s0, p0, t0, w0 = decode_far(
+                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, k,
             )  # fmt: skip
-            if far0 >= 0:
-                s0, p0, t0, e0, g0 = decode_escaped(
-                    x, s0, p0, t0, uint64(far0), o0, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
         if far1 >= 0:
-            s1, p1, t1, e1, g1, far1 = decode_rare(
-                x, s1, p1, t1, e1, g1, far1 // chroma_classes, o1, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s1, p1, t1, w1 = decode_far(
+                x, s1, p1, t1, far1 // chroma_classes, r1, o1, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, k + 1,
             )  # fmt: skip
-            if far1 >= 0:
-                s1, p1, t1, e1, g1 = decode_escaped(
-                    x, s1, p1, t1, uint64(far1), o1, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
     states[k], positions[k], trellis[k] = s0, p0, t0
     states[k + 1], positions[k + 1], trellis[k + 1] = s1, p1, t1
 
 
 @jit
 def decode_row_4(
-    n, states, positions, trellis, activity, out, words, weights, left, sizes, top, tables
-):
+    n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    top, tables,
+):  # fmt: skip
     """Decode a row of all four lanes in turns."""
     (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class,
-        next_state,
+        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, escape, classes = uint64(sizes[0]), uint64(sizes[1]), uint64(sizes[5])
-    contexts, rare, chroma_classes = uint64(sizes[4]), uint64(sizes[2] * 4), sizes[3]
-    s0, p0, t0 = uint64(states[0]), positions[0], uint64(trellis[0])
-    e0, g0, a0, o0 = uint64(0), uint64(0), activity[0], out[0]
-    s1, p1, t1 = uint64(states[1]), positions[1], uint64(trellis[1])
-    e1, g1, a1, o1 = uint64(0), uint64(0), activity[1], out[1]
-    s2, p2, t2 = uint64(states[2]), positions[2], uint64(trellis[2])
-    e2, g2, a2, o2 = uint64(0), uint64(0), activity[2], out[2]
-    s3, p3, t3 = uint64(states[3]), positions[3], uint64(trellis[3])
-    e3, g3, a3, o3 = uint64(0), uint64(0), activity[3], out[3]
+    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    s0, p0, t0, w0 = uint64(states[0]), positions[0], uint64(trellis[0]), uint64(0)
+    a0, r0, o0 = around[0], rows[0], escaped[0]
+    s1, p1, t1, w1 = uint64(states[1]), positions[1], uint64(trellis[1]), uint64(0)
+    a1, r1, o1 = around[1], rows[1], escaped[1]
+    s2, p2, t2, w2 = uint64(states[2]), positions[2], uint64(trellis[2]), uint64(0)
+    a2, r2, o2 = around[2], rows[2], escaped[2]
+    s3, p3, t3, w3 = uint64(states[3]), positions[3], uint64(trellis[3]), uint64(0)
+    a3, r3, o3 = around[3], rows[3], escaped[3]
     for x in range(n):
-        s0, p0, t0, e0, g0, far0 = decode_pair(
-            x, s0, p0, t0, e0, g0, a0, o0, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s0, p0, t0, w0, far0 = decode_pair(
+            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
-        s1, p1, t1, e1, g1, far1 = decode_pair(
-            x, s1, p1, t1, e1, g1, a1, o1, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s1, p1, t1, w1, far1 = decode_pair(
+            x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
-        s2, p2, t2, e2, g2, far2 = decode_pair(
-            x, s2, p2, t2, e2, g2, a2, o2, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s2, p2, t2, w2, far2 = decode_pair(
+            x, s2, p2, t2, w2, a2, r2, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
-        s3, p3, t3, e3, g3, far3 = decode_pair(
-            x, s3, p3, t3, e3, g3, a3, o3, words, left, common, classes, slots,
-            spans, packed, luma_class, chroma_class, next_state,
+        s3, p3, t3, w3, far3 = decode_pair(
+            x, s3, p3, t3, w3, a3, r3, words, left, common, slots, spans, packed, luma_class,
+            chroma_class, feedback,
         )  # fmt: skip
         if far0 >= 0:
-            s0, p0, t0, e0, g0, far0 = decode_rare(
-                x, s0, p0, t0, e0, g0, far0 // chroma_classes, o0, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s0, p0, t0, w0 = decode_far(
+                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, 0,
             )  # fmt: skip
-            if far0 >= 0:
-                s0, p0, t0, e0, g0 = decode_escaped(
-                    x, s0, p0, t0, uint64(far0), o0, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
         if far1 >= 0:
-            s1, p1, t1, e1, g1, far1 = decode_rare(
-                x, s1, p1, t1, e1, g1, far1 // chroma_classes, o1, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s1, p1, t1, w1 = decode_far(
+                x, s1, p1, t1, far1 // chroma_classes, r1, o1, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, 1,
             )  # fmt: skip
-            if far1 >= 0:
-                s1, p1, t1, e1, g1 = decode_escaped(
-                    x, s1, p1, t1, uint64(far1), o1, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
         if far2 >= 0:
-            s2, p2, t2, e2, g2, far2 = decode_rare(
-                x, s2, p2, t2, e2, g2, far2 // chroma_classes, o2, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s2, p2, t2, w2 = decode_far(
+                x, s2, p2, t2, far2 // chroma_classes, r2, o2, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, 2,
             )  # fmt: skip
-            if far2 >= 0:
-                s2, p2, t2, e2, g2 = decode_escaped(
-                    x, s2, p2, t2, uint64(far2), o2, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
         if far3 >= 0:
-            s3, p3, t3, e3, g3, far3 = decode_rare(
-                x, s3, p3, t3, e3, g3, far3 // chroma_classes, o3, words, left, escape,
-                contexts, rare, far_slots, far_spans, labels, packed, next_state,
+            s3, p3, t3, w3 = decode_far(
+                x, s3, p3, t3, far3 // chroma_classes, r3, o3, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, packed, vectors, reach, 3,
             )  # fmt: skip
-            if far3 >= 0:
-                s3, p3, t3, e3, g3 = decode_escaped(
-                    x, s3, p3, t3, uint64(far3), o3, words, weights, sizes, top, far_slots,
-                    far_spans, labels, vectors, next_state,
-                )  # fmt: skip
     states[0], positions[0], trellis[0] = s0, p0, t0
     states[1], positions[1], trellis[1] = s1, p1, t1
     states[2], positions[2], trellis[2] = s2, p2, t2
     states[3], positions[3], trellis[3] = s3, p3, t3
+
+
+@forced
+def pack_activity(activity, n, around):
+    """Put luma and chroma activities, int32 (2, n), into one number: luma + (chroma << 16).
+
+    Larger ones are cut off; with what `decode_pair` adds, they are in the highest class anyway.
+    """
+    luma, chroma = activity[0], activity[1]
+    for x in range(n):
+        around[x] = min(luma[x], TOP_ACTIVITY) | (min(chroma[x], TOP_ACTIVITY) << 16)
+
+
+@forced
+def unpack_row(row, n, end, escaped, out):
+    """Fill residuals ``out`` from vectors; those before ``end`` that are marked, from ``escaped``."""
+    first, second, third = out[0], out[1], out[2]
+    for x in range(n):
+        first[x] = int16(row[x])
+        second[x] = int16(row[x] >> 16)
+        third[x] = int16(row[x] >> 32)
+    for x in range(end):
+        if row[x] == ESCAPED:
+            first[x], second[x], third[x] = escaped[0, x], escaped[1, x], escaped[2, x]
 
 
 @jit
@@ -372,29 +364,32 @@ def pass_weights(activity, step, weights):
 
 @jit
 def decode_rows(
-    n, active, states, positions, ends, trellis, activity, out, words, weights, left, sizes, top,
-    tables,
+    n, active, states, positions, ends, trellis, around, rows, escaped, words, weights, left,
+    sizes, top, tables, out,
 ):  # fmt: skip
     """Decode the residuals of one row of each of the first ``active`` lanes; False if one ends."""
+    reach = np.zeros(states.shape[0], np.int64)
     at = 0
     if active == 4:
         decode_row_4(
-            n, states, positions, trellis, activity, out, words, weights, left, sizes, top, tables
-        )
+            n, states, positions, trellis, around, rows, escaped, reach, words, weights, left,
+            sizes, top, tables,
+        )  # fmt: skip
         at = 4
     if active - at >= 2:
         decode_row_2(
-            at, n, states, positions, trellis, activity, out, words, weights, left, sizes, top,
-            tables,
+            at, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left,
+            sizes, top, tables,
         )  # fmt: skip
         at += 2
     if active - at == 1:
         decode_row_1(
-            at, n, states, positions, trellis, activity, out, words, weights, left, sizes, top,
-            tables,
+            at, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left,
+            sizes, top, tables,
         )  # fmt: skip
     complete = True
     for k in range(active):
+        unpack_row(rows[k], n, reach[k], escaped[k], out[k])
         complete = complete and positions[k] <= ends[k]
     return complete
 
@@ -402,7 +397,7 @@ def decode_rows(
 @jit
 def decode_pass(
     p, e, c, f, plan, luma, chroma, weights, left, states, positions, ends, trellis, words, sizes,
-    tables, base, activity, out, d, r, m, final, colour, pixels,
+    tables, around, rows, escaped, base, activity, out, d, r, m, final, colour, deep, pixels, stride,
 ):  # fmt: skip
     """Decode a pass.
 
@@ -425,15 +420,15 @@ def decode_pass(
         Bit streams, then at least ``WORDS_PER_PAIR * n`` of padding.
     sizes : int64 array
         Escape symbols of the common and of the rare tables, luma classes, chroma classes, contexts,
-        pairs of classes.
+        pairs of classes, feedback of the trellis.
     tables : tuple
         `rnnic.pyramid.format.Derived`.
-    base, activity, out, d, r, m : int32 arrays
-        Row buffers with a leading axis of lanes.
+    around, rows, escaped, base, activity, out, d, r, m : arrays
+        Row buffers with a leading axis of lanes, see `rnnic.pyramid.decoder.RowBuffers`.
     final : bool
         Whether children become pixels at once, without a plane: memory is what takes the time.
-    colour, pixels : arrays
-        See `row_pixels`; (height, width, channels).
+    colour, deep, pixels, stride : arrays, bool and int
+        See `row_pixels`; all rows, and the bytes from one to the next.
 
     Returns
     -------
@@ -443,9 +438,9 @@ def decode_pass(
     along_x, width, height = plan[0] % 2 == 0, plan[1], plan[2]
     coded, step = plan[3] > 0, int32(plan[4])
     top = (1 << 29) // plan[4]
-    rows, n = (height, width // 2) if along_x else (height // 2, width)
-    lanes = states.shape[0] if rows >= 4 * states.shape[0] else 1
-    share, extra = rows // lanes, rows % lanes
+    count, n = (height, width // 2) if along_x else (height // 2, width)
+    lanes = states.shape[0] if count >= 4 * states.shape[0] else 1
+    share, extra = count // lanes, count % lanes
     components = p.shape[0]
     children = np.empty((components, 2, width + 4 if final else 1), np.int16)
     samples = np.empty((components, width), np.uint8)
@@ -463,9 +458,10 @@ def decode_pass(
                 p, e, y, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
                 up2, base[k], activity[k],
             )  # fmt: skip
+            pack_activity(activity[k], n, around[k])
         if coded and not decode_rows(
-            n, active, states, positions, ends, trellis, activity, out, words, weights, left,
-            sizes, top, tables,
+            n, active, states, positions, ends, trellis, around, rows, escaped, words, weights,
+            left, sizes, top, tables, out,
         ):  # fmt: skip
             return False
         for k in range(active):
@@ -483,12 +479,16 @@ def decode_pass(
                 # Element by element: for shapes that disagree, Numba would compile texts of an error.
                 for component in range(components):
                     children[component, 0, width + 1] = p[component, y + 2, width // 2 + 2]
-            row_pixels(children, 0, width, colour, samples, pixels[first])
+            row_pixels(children, 0, width, colour, samples, deep, pixels[first * stride :])
             if not along_x:
-                row_pixels(children, 1, width, colour, samples, pixels[first + 1])
+                row_pixels(
+                    children, 1, width, colour, samples, deep, pixels[(first + 1) * stride :]
+                )
     if final:
         if not along_x and height % 2:
-            row_pixels(p, height // 2 + 2, width, colour, samples, pixels[height - 1])
+            row_pixels(
+                p, height // 2 + 2, width, colour, samples, deep, pixels[(height - 1) * stride :]
+            )
         return True
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
@@ -500,8 +500,8 @@ def decode_pass(
 @jit
 def decode_passes(
     width, height, samples, other_samples, energies, other_energies, plans, luma, chroma, activity,
-    states, positions, ends, trellis, words, sizes, tables, base, activities, out, d, r, m, colour,
-    pixels,
+    states, positions, ends, trellis, words, sizes, tables, around, rows, escaped, base, activities,
+    out, d, r, m, colour, deep, pixels, stride,
 ):  # fmt: skip
     """Decode passes, coarse to fine, and turn the last one's children into ``pixels``.
 
@@ -538,16 +538,16 @@ def decode_passes(
         area = 0 if final else (high + 4) * (wide + 4)
         c = (samples if i % 2 else other_samples).reshape(-1)[: components * area]
         f = (energies if i % 2 else other_energies).reshape(-1)[: groups * area]
-        rows, columns = (0, 0) if final else (high + 4, wide + 4)
-        children = c.reshape(components, rows, columns)
-        spread = f.reshape(groups, rows, columns)
+        shape = (0, 0) if final else (high + 4, wide + 4)
+        children = c.reshape(components, shape[0], shape[1])
+        spread = f.reshape(groups, shape[0], shape[1])
         if not decode_pass(
             p, e, children, spread, plans[i], luma[level], chroma[level], weights, left, states,
-            positions, ends, trellis, words, sizes, tables, base, activities, out, d, r, m, final,
-            colour, pixels,
+            positions, ends, trellis, words, sizes, tables, around, rows, escaped, base, activities,
+            out, d, r, m, final, colour, deep, pixels, stride,
         ):  # fmt: skip
             return False
         p, e = children, spread
     if plans.shape[0] == 0:
-        to_pixels(p, width, height, colour, pixels)
+        to_pixels(p, width, height, colour, deep, pixels, stride)
     return True

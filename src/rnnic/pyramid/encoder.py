@@ -391,7 +391,16 @@ class TileEncoder:
         """Return the tile's bytes and the pixels that a decoder will make of them."""
         (width, height), channels = self._size, self._params.channels
         out = np.empty((height, width, channels), f"<u{self._params.bit_depth // 8}")
-        to_pixels(self._samples, width, height, self._fit.colour, out.view(np.uint8))
+        deep, row = self._params.bit_depth > 8, out[0].nbytes
+        to_pixels(
+            self._samples,
+            width,
+            height,
+            self._fit.colour,
+            deep,
+            out.reshape(-1).view(np.uint8),
+            row,
+        )
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
         n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
         head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()

@@ -5,7 +5,8 @@ from numpy import float32, int32, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS, U_SYMBOL_BITS
-from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, TOP_ACTIVITY
+from rnnic.pyramid.decoder_kernels import MAX_ESCAPES
+from rnnic.pyramid.format import TOP_LEVEL
 from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
@@ -85,8 +86,8 @@ def search_escaped(
 
     ``sequence[1 + z]`` becomes ``entry << 3 | signs`` at scale ``4**z``; cost includes bits.
     """
-    luma_classes, contexts, far = sizes[2], sizes[4], sizes[6]
-    sides, chroma_cells = sizes[7], sizes[8]
+    luma_classes, contexts, far = sizes[2], sizes[4], sizes[7]
+    sides, chroma_cells = sizes[8], sizes[9]
     rare = far + book * contexts + luma_classes * 4 + luma_class
     rate = lengths[(table << SYMBOL_BITS) + ESCAPE]
     if depth > 0:
@@ -195,7 +196,7 @@ def put(tokens, count, spans, row, symbol, raw, bits, counts):
 @jit
 def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels, sizes, counts):
     """Queue the tokens of an escaped pair."""
-    luma_classes, contexts, far = sizes[2], sizes[4], sizes[6]
+    luma_classes, contexts, far = sizes[2], sizes[4], sizes[7]
     depth = sequence[0]
     count = put(tokens, count, spans, table, ESCAPE, 0, 0, counts)
     rare = far + book * contexts + luma_classes * 4 + luma_class
@@ -263,7 +264,7 @@ def search_row(
     states = next_state.shape[0] >> 1
     components = target.shape[0]
     chroma_classes, classes = sizes[3], sizes[5]
-    sides, chroma_cells = sizes[7], sizes[8]
+    sides, chroma_cells = sizes[8], sizes[9]
     inverse = float32(16.0) / float32(step)
     cost = np.full(states, HUGE, np.float32)
     new_cost = np.full(states, HUGE, np.float32)
@@ -296,11 +297,9 @@ def search_row(
                 tap = int32(luma[14]) if c == 0 else int32(chroma[c - 1, 6])
                 guess = int32(base[c, x] + int32(tap * survivor[s, c]) + 1024) >> 11
                 u[c] = (target[c, x] - float32(guess)) * inverse
-            y_class = np.int64(
-                luma_class[min((activity[0, x] + survivor[s, 3]) >> 2, TOP_ACTIVITY)]
-            )
+            y_class = np.int64(luma_class[min((activity[0, x] + survivor[s, 3]) >> 2, TOP_LEVEL)])
             table = y_class + np.int64(
-                chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_ACTIVITY)]
+                chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_LEVEL)]
             )
             book = s & 1 if states > 1 else np.int64(0)
             table += book * classes

@@ -17,6 +17,7 @@ __all__ = [
     "Pass",
     "PyramidParams",
     "derive",
+    "feedback",
     "lane_rows",
     "passes",
 ]
@@ -28,7 +29,9 @@ MAX_STEP = 128 * STEP_SCALE
 MAX_SIDE = 1 << 12
 EXACT = 1 << 15
 """In the place of the coded passes of a tile that is coded without loss."""
-ACTIVITY_LEVELS = 4096
+ACTIVITY_LEVELS = 8192
+"""Of tables of classes: sums of two activities that are limited need not be limited again."""
+TOP_LEVEL = 4095
 MAX_GRADIENT_WEIGHT = 8191
 COMMON_BITS = 8
 BUCKET_BITS = 3
@@ -174,13 +177,13 @@ class Derived(NamedTuple):
 
     Attributes
     ----------
-    slots, spans : uint8 and uint32 arrays, (codebooks * classes << (12 - BUCKET_BITS) | COMMON_BITS,)
-        See `rnnic.entropy.rans.decoding_tables`, of the common entries, codebook after codebook.
-        Spans also hold ``signs << SIGNS_SHIFT | branch << BRANCH_SHIFT``: one load tells all.
+    slots, spans : uint8 and uint32 arrays, (classes * codebooks << (12 - BUCKET_BITS) | COMMON_BITS,)
+        See `rnnic.entropy.rans.decoding_tables`, of the common entries; the codebooks of a class stand
+        side by side. Spans also hold ``signs << SIGNS_SHIFT | branch << BRANCH_SHIFT``: one load tells all.
     far_slots, far_spans : uint16 and uint32 arrays
         The same of the tables that an escape leads to, without labels.
     labels : uint8 array, (codebooks << SYMBOL_BITS,)
-        Number of raw sign bits, plus ``branch << 2``.
+        Number of raw sign bits, plus ``branch << 2``; no branches without a trellis.
     vectors : int16 array, (codebooks << SYMBOL_BITS + 3, 3)
         Residual of every entry and sign pattern in 1/64 step.
     packed : int64 array, (codebooks << SYMBOL_BITS + 3,)
@@ -201,6 +204,11 @@ class Derived(NamedTuple):
     luma_class: npt.NDArray[np.uint16]
     chroma_class: npt.NDArray[np.uint16]
     next_state: npt.NDArray[np.uint8]
+
+
+def feedback(states: int) -> int:
+    """Feedback of the trellis: the next state is ``state >> 1 ^ feedback * (state & 1) ^ branch << 1``."""
+    return TRELLIS[states][2] if states > 1 else 0
 
 
 def quantiser_of(tables: ColourTables, states: int) -> Quantiser:
@@ -239,18 +247,20 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     quantiser = quantiser_of(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
     labels = np.zeros((codebooks, 1 << SYMBOL_BITS), np.uint8)
-    signs = (quantiser.orbits > 0).sum(axis=2)
-    labels[:, :entries] = signs + (branches(quantiser.orbits) << 2)
+    labels[:, :entries] = (quantiser.orbits > 0).sum(axis=2)
+    if states > 1:
+        labels[:, :entries] |= branches(quantiser.orbits) << 2
     common, rare = quantiser.common[band], quantiser.rare[band]
-    slots, spans = decoding_tables(common.reshape(-1, common.shape[-1]), COMMON_BITS)
+    by_class = common.transpose(1, 0, 2)
+    slots, spans = decoding_tables(by_class.reshape(-1, common.shape[-1]), COMMON_BITS)
     slots = slots[:: 1 << BUCKET_BITS].copy()
     far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
-    known = np.zeros((codebooks, 1, 1 << COMMON_BITS), np.uint32)
-    known[:, 0, : common.shape[-1] - 1] = labels[:, : common.shape[-1] - 1]
-    labelled = spans.reshape(codebooks, -1, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
+    known = np.zeros((codebooks, 1 << COMMON_BITS), np.uint32)
+    known[:, : common.shape[-1] - 1] = labels[:, : common.shape[-1] - 1]
+    labelled = spans.reshape(-1, codebooks, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
     vectors = sign_vectors(quantiser)
     packed = vectors.astype(np.int64) & 0xFFFF
-    levels = np.arange(ACTIVITY_LEVELS)
+    levels = np.minimum(np.arange(ACTIVITY_LEVELS), TOP_LEVEL)
     luma = np.searchsorted(tables.luma_edges, levels, side="right") * tables.chroma_classes
     chroma = np.searchsorted(tables.chroma_edges, levels, side="right")
     return Derived(

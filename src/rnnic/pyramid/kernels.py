@@ -30,9 +30,7 @@ def predict_luma_x(p, y, n, t, out):
         dl, dr = p[y + 1, x + 1], p[y + 1, x + 3]
         f1 = sub(p[y, x], p[y, x + 4])
         f4 = add(sub(p[y - 1, x], p[y - 1, x + 4]), sub(p[y + 1, x], p[y + 1, x + 4]))
-        f5 = add(
-            sub(p[y - 2, x + 1], p[y - 2, x + 3]), sub(p[y + 2, x + 1], p[y + 2, x + 3])
-        )
+        f5 = add(sub(p[y - 2, x + 1], p[y - 2, x + 3]), sub(p[y + 2, x + 1], p[y + 2, x + 3]))
         s = add(mul(t0, sub(a, b)), mul(t1, f1))
         s = add(s, add(mul(t2, sub(ul, ur)), mul(t3, sub(dl, dr))))
         s = add(s, add(mul(t4, f4), mul(t5, f5)))
@@ -51,9 +49,7 @@ def predict_luma_y(p, y, n, t, out):
         ul, dl = p[y - 1, x + 1], p[y + 1, x + 1]
         ur, dr = p[y - 1, x + 3], p[y + 1, x + 3]
         f1 = sub(p[y - 2, x + 2], p[y + 2, x + 2])
-        f4 = add(
-            sub(p[y - 2, x + 1], p[y + 2, x + 1]), sub(p[y - 2, x + 3], p[y + 2, x + 3])
-        )
+        f4 = add(sub(p[y - 2, x + 1], p[y + 2, x + 1]), sub(p[y - 2, x + 3], p[y + 2, x + 3]))
         f5 = add(sub(p[y - 1, x], p[y + 1, x]), sub(p[y - 1, x + 4], p[y + 1, x + 4]))
         s = add(mul(t0, sub(a, b)), mul(t1, f1))
         s = add(s, add(mul(t2, sub(ul, dl)), mul(t3, sub(ur, dr))))
@@ -70,9 +66,7 @@ def predict_chroma_x(p, y, n, t, out):
     for x in range(n):
         a, v, b = p[y, x + 1], p[y, x + 2], p[y, x + 3]
         f1 = sub(p[y, x], p[y, x + 4])
-        f2 = add(
-            sub(p[y - 1, x + 1], p[y - 1, x + 3]), sub(p[y + 1, x + 1], p[y + 1, x + 3])
-        )
+        f2 = add(sub(p[y - 1, x + 1], p[y - 1, x + 3]), sub(p[y + 1, x + 1], p[y + 1, x + 3]))
         s = add(add(mul(t0, sub(a, b)), mul(t1, f1)), mul(t2, f2))
         out[x] = add(s, mul(t3, minmod(sub(a, v), sub(v, b))))
 
@@ -84,9 +78,7 @@ def predict_chroma_y(p, y, n, t, out):
     for x in range(n):
         a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
         f1 = sub(p[y - 2, x + 2], p[y + 2, x + 2])
-        f2 = add(
-            sub(p[y - 1, x + 1], p[y + 1, x + 1]), sub(p[y - 1, x + 3], p[y + 1, x + 3])
-        )
+        f2 = add(sub(p[y - 1, x + 1], p[y + 1, x + 1]), sub(p[y - 1, x + 3], p[y + 1, x + 3]))
         s = add(add(mul(t0, sub(a, b)), mul(t1, f1)), mul(t2, f2))
         out[x] = add(s, mul(t3, minmod(sub(a, v), sub(v, b))))
 

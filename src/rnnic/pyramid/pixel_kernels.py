@@ -24,13 +24,13 @@ def row_deep_pixels(planes, y, width, colour, out):
                     v = add(v, mul(colour[c, k], planes[c, y, x + 2]))
                 v = add(mul(v >> 8, int32(257)), int32(1 << 11)) >> 12
             v = max(min(v, top), int32(0))
-            out[x, 2 * k] = v & 255
-            out[x, 2 * k + 1] = v >> 8
+            out[2 * (components * x + k)] = v & 255
+            out[2 * (components * x + k) + 1] = v >> 8
 
 
 @jit
-def row_pixels(planes, y, width, colour, samples, out):
-    """Turn a row of the planes into pixels, of 16 bits where two bytes of a sample are given.
+def row_pixels(planes, y, width, colour, samples, deep, out):
+    """Turn a row of the planes into pixels.
 
     Parameters
     ----------
@@ -42,17 +42,19 @@ def row_pixels(planes, y, width, colour, samples, out):
         In 1/16384; not looked at for a grey image.
     samples : uint8 array, (channels, width)
         Room for the samples of a row.
-    out : uint8 array, (width, channels) or (width, channels * 2)
-        Of two bytes of a sample, the lower one comes first.
+    deep : bool
+        Whether samples have 16 bits.
+    out : uint8 array
+        Filled from its start, channels in turn; of two bytes of a sample, the lower one comes first.
     """
-    if out.shape[1] > planes.shape[0]:
+    if deep:
         row_deep_pixels(planes, y, width, colour, out)
         return
     top = int32(255)
     if planes.shape[0] == 1:
         for x in range(width):
             v = add(planes[0, y, x + 2], int32(32 + (128 << 6))) >> 6
-            out[x, 0] = max(min(v, top), int32(0))
+            out[x] = max(min(v, top), int32(0))
         return
     half = int32((1 << 19) + (128 << 20))
     # Channel by channel, then interleaved: either loop alone is vectorised.
@@ -62,15 +64,16 @@ def row_pixels(planes, y, width, colour, samples, out):
             s = add(mul(a, planes[0, y, x + 2]), mul(b, planes[1, y, x + 2]))
             s = add(s, add(mul(c, planes[2, y, x + 2]), half)) >> 20
             samples[k, x] = max(min(s, top), int32(0))
+    first, second, third = samples[0], samples[1], samples[2]
     for x in range(width):
-        out[x, 0] = samples[0, x]
-        out[x, 1] = samples[1, x]
-        out[x, 2] = samples[2, x]
+        out[3 * x] = first[x]
+        out[3 * x + 1] = second[x]
+        out[3 * x + 2] = third[x]
 
 
 @jit
-def to_pixels(planes, width, height, colour, out):
-    """Turn planes with a border of two into pixels, see `row_pixels`; ``out`` has height rows."""
+def to_pixels(planes, width, height, colour, deep, out, stride):
+    """Turn planes with a border of two into pixels, see `row_pixels`; rows are ``stride`` bytes apart."""
     samples = np.empty((planes.shape[0], width), np.uint8)
     for y in range(height):
-        row_pixels(planes, y + 2, width, colour, samples, out[y])
+        row_pixels(planes, y + 2, width, colour, samples, deep, out[y * stride :])
