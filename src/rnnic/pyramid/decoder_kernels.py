@@ -5,6 +5,7 @@ from numpy import int16, int32, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import (
+    PROBABILITY_BITS,
     U_PROBABILITY_BITS,
     U_SLOT_MASK,
     U_SYMBOL_BITS,
@@ -13,7 +14,6 @@ from rnnic.entropy.rans import (
     refill,
 )
 from rnnic.pyramid.format import (
-    BRANCH_SHIFT,
     BUCKET_BITS,
     COMMON_BITS,
     FREQUENCY_MASK,
@@ -33,8 +33,8 @@ from rnnic.pyramid.pixel_kernels import row_pixels, to_pixels
 __all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights"]
 
 MAX_ESCAPES = 7
-ESCAPED = 1 << 48
-"""Marks a pair whose residuals are not in its row of vectors."""
+ESCAPED = np.int64(-1 << 63)
+"""In the place of a vector: the residuals of the pair are elsewhere."""
 GRADIENTS = 4
 GRADIENT_LIMIT = np.int64(MAX_GRADIENT_WEIGHT)
 TOP_ACTIVITY = int32(16383)
@@ -42,9 +42,9 @@ ONE = uint64(1)
 U_LOW = uint64(0xFFFF)
 U_COMMON_BITS = uint64(COMMON_BITS)
 U_BUCKET_BITS = uint64(BUCKET_BITS)
+U_BUCKET_SHIFT = uint64(PROBABILITY_BITS - BUCKET_BITS)
 U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
 U_SIGNS_SHIFT = uint64(SIGNS_SHIFT)
-U_BRANCH_SHIFT = uint64(BRANCH_SHIFT)
 WORDS_PER_PAIR = 32
 """More words than any pair can consume; rows are checked for overrun when they end."""
 
@@ -67,7 +67,7 @@ def decode_escaped(
 ):  # fmt: skip
     """Decode the rest of a pair that is in neither table of its class, into ``out[:, x]``.
 
-    ``sizes`` and ``top`` are those of `decode_pass`. Returns what `decode_far` does.
+    ``sizes`` and ``top`` are those of `decode_pass`. Returns what `decode_pair` does.
     """
     escape, luma_classes, contexts = sizes[1], sizes[2], sizes[4]
     book = trellis & ONE
@@ -107,19 +107,14 @@ def decode_escaped(
     out[0, x], out[1, x], out[2, x] = r0, r1, r2
     e = min((min(abs(r0) >> 2, 4095) * np.int64(weights[0, 9])) >> 8, 16383)
     g = min((min((abs(r1) + abs(r2)) >> 2, 4095) * np.int64(weights[1, 9])) >> 8, 16383)
-    return state, position, next_state(trellis, branch, uint64(sizes[6])), uint64(e | (g << 16))
-
-
-@forced
-def next_state(trellis, branch, feedback):
-    """Next state of the trellis: a shift register with feedback."""
-    return (trellis >> ONE) ^ ((uint64(0) - (trellis & ONE)) & feedback) ^ (branch << ONE)
+    trellis = (trellis >> ONE) ^ (book * uint64(sizes[6])) ^ (branch << ONE)
+    return state, position, trellis, uint64(e | (g << 16))
 
 
 @forced
 def decode_pair(
     x, state, position, trellis, near, around, row, words, left, escape, slots, spans, packed,
-    luma_class, chroma_class, feedback,
+    luma_class, chroma_class,
 ):  # fmt: skip
     """Decode pair ``x`` of a row into ``row[x]``, unless its entry is not in the table of its class.
 
@@ -138,7 +133,7 @@ def decode_pair(
     book = trellis & ONE
     table = ((luma + chroma) << ONE) | book
     slot = state & U_SLOT_MASK
-    symbol = uint64(slots[((table << U_PROBABILITY_BITS) | slot) >> U_BUCKET_BITS])
+    symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
     span = uint64(spans[(table << U_COMMON_BITS) | symbol])
     frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
     # Nearly always it is the bucket's first symbol.
@@ -147,21 +142,22 @@ def decode_pair(
         span = uint64(spans[(table << U_COMMON_BITS) | symbol])
         frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
     state = frequency * (state >> U_PROBABILITY_BITS) + slot - (span & U_SLOT_MASK)
-    bits = (span >> U_SIGNS_SHIFT) & uint64(3)
+    bits = span >> U_SIGNS_SHIFT
     raw = state & ((ONE << bits) - ONE)
     state, position = refill(state >> bits, position, words)
     if symbol == escape:
         return state, position, trellis, near, np.int64(luma)
     entry = (book << U_SYMBOL_BITS) | symbol
-    row[x] = packed[(entry << uint64(3)) | raw]
-    trellis = next_state(trellis, span >> U_BRANCH_SHIFT, feedback)
+    vector = packed[(entry << uint64(3)) | raw]
+    row[x] = vector
+    trellis = (trellis >> ONE) ^ (uint64(vector) >> uint64(48))
     return state, position, trellis, uint64(left[entry]), np.int64(-1)
 
 
 @forced
 def decode_far(
     x, state, position, trellis, luma_class, row, escaped, words, weights, left, sizes, top, slots,
-    spans, labels, packed, vectors, reach, k,
+    spans, labels, vectors, packed, reach, k,
 ):  # fmt: skip
     """Decode a pair whose entry is too rare for the table of its class, or out of reach.
 
@@ -181,12 +177,13 @@ def decode_far(
         row[x] = ESCAPED
         reach[k] = x + 1
         return decode_escaped(
-            x, state, position, trellis, uint64(luma_class), escaped, words, weights, sizes, top, slots,
-            spans, labels, vectors,
+            x, state, position, trellis, uint64(luma_class), escaped, words, weights, sizes, top,
+            slots, spans, labels, vectors,
         )  # fmt: skip
     entry = (book << U_SYMBOL_BITS) | symbol
-    row[x] = packed[(entry << uint64(3)) | raw]
-    trellis = next_state(trellis, uint64(labels[entry]) >> uint64(2), uint64(sizes[6]))
+    vector = packed[(entry << uint64(3)) | raw]
+    row[x] = vector
+    trellis = (trellis >> ONE) ^ (uint64(vector) >> uint64(48))
     return state, position, trellis, uint64(left[entry])
 
 
@@ -199,18 +196,18 @@ def decode_row_1(
     (
         slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    common, chroma_classes = uint64(sizes[0]), sizes[3]
     s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
-    a0, r0, o0 = around[k], rows[k], escaped[k]
+    a0, r0, e0 = around[k], rows[k], escaped[k]
     for x in range(n):
         s0, p0, t0, w0, far0 = decode_pair(
             x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         if far0 >= 0:
             s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, k,
+                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, k,
             )  # fmt: skip
     states[k], positions[k], trellis[k] = s0, p0, t0
 
@@ -224,29 +221,29 @@ def decode_row_2(
     (
         slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    common, chroma_classes = uint64(sizes[0]), sizes[3]
     s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
-    a0, r0, o0 = around[k], rows[k], escaped[k]
+    a0, r0, e0 = around[k], rows[k], escaped[k]
     s1, p1, t1, w1 = uint64(states[k + 1]), positions[k + 1], uint64(trellis[k + 1]), uint64(0)
-    a1, r1, o1 = around[k + 1], rows[k + 1], escaped[k + 1]
+    a1, r1, e1 = around[k + 1], rows[k + 1], escaped[k + 1]
     for x in range(n):
         s0, p0, t0, w0, far0 = decode_pair(
             x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         s1, p1, t1, w1, far1 = decode_pair(
             x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         if far0 >= 0:
             s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, k,
+                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, k,
             )  # fmt: skip
         if far1 >= 0:
             s1, p1, t1, w1 = decode_far(
-                x, s1, p1, t1, far1 // chroma_classes, r1, o1, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, k + 1,
+                x, s1, p1, t1, far1 // chroma_classes, r1, e1, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, k + 1,
             )  # fmt: skip
     states[k], positions[k], trellis[k] = s0, p0, t0
     states[k + 1], positions[k + 1], trellis[k + 1] = s1, p1, t1
@@ -261,51 +258,51 @@ def decode_row_4(
     (
         slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
     ) = tables  # fmt: skip
-    common, chroma_classes, feedback = uint64(sizes[0]), sizes[3], uint64(sizes[6])
+    common, chroma_classes = uint64(sizes[0]), sizes[3]
     s0, p0, t0, w0 = uint64(states[0]), positions[0], uint64(trellis[0]), uint64(0)
-    a0, r0, o0 = around[0], rows[0], escaped[0]
+    a0, r0, e0 = around[0], rows[0], escaped[0]
     s1, p1, t1, w1 = uint64(states[1]), positions[1], uint64(trellis[1]), uint64(0)
-    a1, r1, o1 = around[1], rows[1], escaped[1]
+    a1, r1, e1 = around[1], rows[1], escaped[1]
     s2, p2, t2, w2 = uint64(states[2]), positions[2], uint64(trellis[2]), uint64(0)
-    a2, r2, o2 = around[2], rows[2], escaped[2]
+    a2, r2, e2 = around[2], rows[2], escaped[2]
     s3, p3, t3, w3 = uint64(states[3]), positions[3], uint64(trellis[3]), uint64(0)
-    a3, r3, o3 = around[3], rows[3], escaped[3]
+    a3, r3, e3 = around[3], rows[3], escaped[3]
     for x in range(n):
         s0, p0, t0, w0, far0 = decode_pair(
             x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         s1, p1, t1, w1, far1 = decode_pair(
             x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         s2, p2, t2, w2, far2 = decode_pair(
             x, s2, p2, t2, w2, a2, r2, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         s3, p3, t3, w3, far3 = decode_pair(
             x, s3, p3, t3, w3, a3, r3, words, left, common, slots, spans, packed, luma_class,
-            chroma_class, feedback,
+            chroma_class,
         )  # fmt: skip
         if far0 >= 0:
             s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, o0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, 0,
+                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, 0,
             )  # fmt: skip
         if far1 >= 0:
             s1, p1, t1, w1 = decode_far(
-                x, s1, p1, t1, far1 // chroma_classes, r1, o1, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, 1,
+                x, s1, p1, t1, far1 // chroma_classes, r1, e1, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, 1,
             )  # fmt: skip
         if far2 >= 0:
             s2, p2, t2, w2 = decode_far(
-                x, s2, p2, t2, far2 // chroma_classes, r2, o2, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, 2,
+                x, s2, p2, t2, far2 // chroma_classes, r2, e2, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, 2,
             )  # fmt: skip
         if far3 >= 0:
             s3, p3, t3, w3 = decode_far(
-                x, s3, p3, t3, far3 // chroma_classes, r3, o3, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, packed, vectors, reach, 3,
+                x, s3, p3, t3, far3 // chroma_classes, r3, e3, words, weights, left, sizes, top,
+                far_slots, far_spans, labels, vectors, packed, reach, 3,
             )  # fmt: skip
     states[0], positions[0], trellis[0] = s0, p0, t0
     states[1], positions[1], trellis[1] = s1, p1, t1

@@ -39,7 +39,6 @@ BUCKET_BITS = 3
 tables."""
 FREQUENCY_MASK = (1 << 13) - 1
 SIGNS_SHIFT = 26
-BRANCH_SHIFT = 28
 
 # Next state for (state << 1 | branch). Ungerboeck's parity checks 13, 4 (8 states) and
 # 23, 4 (16 states), octal; bit 0 of a state names its codebook.
@@ -179,7 +178,7 @@ class Derived(NamedTuple):
     ----------
     slots, spans : uint8 and uint32 arrays, (classes * codebooks << (12 - BUCKET_BITS) | COMMON_BITS,)
         See `rnnic.entropy.rans.decoding_tables`, of the common entries; the codebooks of a class stand
-        side by side. Spans also hold ``signs << SIGNS_SHIFT | branch << BRANCH_SHIFT``: one load tells all.
+        side by side. Spans also hold ``signs << SIGNS_SHIFT``.
     far_slots, far_spans : uint16 and uint32 arrays
         The same of the tables that an escape leads to, without labels.
     labels : uint8 array, (codebooks << SYMBOL_BITS,)
@@ -187,7 +186,8 @@ class Derived(NamedTuple):
     vectors : int16 array, (codebooks << SYMBOL_BITS + 3, 3)
         Residual of every entry and sign pattern in 1/64 step.
     packed : int64 array, (codebooks << SYMBOL_BITS + 3,)
-        The same in one number: 16 bits a component, lowest first.
+        The same in one number: 16 bits a component, lowest first; then what the next trellis state
+        differs in from half the state.
     luma_class : uint16 array, (ACTIVITY_LEVELS,)
         Class times the number of chroma classes.
     chroma_class : uint16 array, (ACTIVITY_LEVELS,)
@@ -247,19 +247,22 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     quantiser = quantiser_of(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
     labels = np.zeros((codebooks, 1 << SYMBOL_BITS), np.uint8)
-    labels[:, :entries] = (quantiser.orbits > 0).sum(axis=2)
-    if states > 1:
-        labels[:, :entries] |= branches(quantiser.orbits) << 2
+    signs = (quantiser.orbits > 0).sum(axis=2, dtype=np.uint8)
+    branch = branches(quantiser.orbits) if states > 1 else np.zeros_like(signs)
+    labels[:, :entries] = signs | (branch << 2)
     common, rare = quantiser.common[band], quantiser.rare[band]
     by_class = common.transpose(1, 0, 2)
     slots, spans = decoding_tables(by_class.reshape(-1, common.shape[-1]), COMMON_BITS)
     slots = slots[:: 1 << BUCKET_BITS].copy()
     far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
     known = np.zeros((codebooks, 1 << COMMON_BITS), np.uint32)
-    known[:, : common.shape[-1] - 1] = labels[:, : common.shape[-1] - 1]
+    known[:, : common.shape[-1] - 1] = signs[:, : common.shape[-1] - 1]
     labelled = spans.reshape(-1, codebooks, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
     vectors = sign_vectors(quantiser)
-    packed = vectors.astype(np.int64) & 0xFFFF
+    flips = np.zeros(labels.shape, np.int64)
+    flips[:, :entries] = branch << 1
+    flips ^= np.arange(codebooks)[:, None] * feedback(states)
+    fields = vectors.astype(np.int64) & 0xFFFF
     levels = np.minimum(np.arange(ACTIVITY_LEVELS), TOP_LEVEL)
     luma = np.searchsorted(tables.luma_edges, levels, side="right") * tables.chroma_classes
     chroma = np.searchsorted(tables.chroma_edges, levels, side="right")
@@ -270,7 +273,7 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
         far_spans,
         labels.reshape(-1),
         vectors,
-        packed[:, 0] | (packed[:, 1] << 16) | (packed[:, 2] << 32),
+        fields[:, 0] | (fields[:, 1] << 16) | (fields[:, 2] << 32) | (flips.repeat(8) << 48),
         luma.astype(np.uint16),
         chroma.astype(np.uint16),
         np.array(TRELLIS[states], np.uint8),
