@@ -214,6 +214,7 @@ def decode_base_plane(
     params: PyramidParams,
     model: PyramidModel,
     reduce: int = 0,
+    out: Pixels | None = None,
 ) -> Pixels:
     """Decode what the beginning of a tile gives: its base plane, enlarged without residuals.
 
@@ -226,7 +227,7 @@ def decode_base_plane(
     if len(base) < head.base_size:
         raise TruncatedError("base plane is truncated")
     tile = _Tile(head.coded, base, *_idle_lanes(params.lanes, WORDS_PER_PAIR * width))
-    return _decode(tile, (width, height), params, model, reduce, None, residuals=False)
+    return _decode(tile, (width, height), params, model, reduce, out, residuals=False)
 
 
 def _decode(

@@ -229,8 +229,8 @@ class PyramidMethod(Method):
         own = _load_model(find_section(SECTION, header.model_id, model).sections[SECTION])
 
         def decode(payload: memoryview, box: TileBox, place: TileBox, out: Pixels) -> None:
-            tile = decode_one(bytes(payload), box.width, box.height, params, own, reduce)
-            out[place.y : place.y + place.height, place.x : place.x + place.width] = tile
+            window = out[place.y : place.y + place.height, place.x : place.x + place.width]
+            decode_one(bytes(payload), box.width, box.height, params, own, reduce, window)
 
         return decode
 
