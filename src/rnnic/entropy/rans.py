@@ -17,6 +17,7 @@ from numpy import uint64
 from rnnic._jit import forced, jit
 
 __all__ = [
+    "BUCKET_BITS",
     "LOWER_BOUND",
     "PROBABILITY_BITS",
     "PROBABILITY_SCALE",
@@ -25,6 +26,7 @@ __all__ = [
     "decode_symbol",
     "decoding_tables",
     "encode_tokens",
+    "find_symbol",
     "normalise",
     "refill",
 ]
@@ -35,10 +37,44 @@ SLOT_MASK = PROBABILITY_SCALE - 1
 LOWER_BOUND = 1 << 15
 SYMBOL_BITS = 9
 """Tables have room for ``2**SYMBOL_BITS`` symbols, so that an index is made by shifting."""
+BUCKET_BITS = 3
+"""Slots are looked up by so many bits less, then along the symbols: caches hold more tables."""
+FREQUENCY_MASK = 2 * PROBABILITY_SCALE - 1
+ONE = uint64(1)
+U_BUCKET_BITS = uint64(BUCKET_BITS)
+U_BUCKET_SHIFT = uint64(PROBABILITY_BITS - BUCKET_BITS)
+U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
 U_PROBABILITY_BITS = uint64(PROBABILITY_BITS)
 U_SLOT_MASK = uint64(SLOT_MASK)
 U_LOWER_BOUND = uint64(LOWER_BOUND)
 U_SYMBOL_BITS = uint64(SYMBOL_BITS)
+
+
+@forced
+def find_symbol(slot, table, symbol_bits, slots, spans):
+    """Find the symbol of a slot.
+
+    Parameters
+    ----------
+    slot, table, symbol_bits : uint64
+        ``spans`` has room for ``2**symbol_bits`` symbols a table.
+    slots, spans : arrays
+        See `decoding_tables`.
+
+    Returns
+    -------
+    tuple of uint64
+        Symbol; its span; its frequency; how far into it the slot is.
+    """
+    symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
+    span = uint64(spans[(table << symbol_bits) | symbol])
+    frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
+    # Nearly always it is the bucket's first symbol.
+    while slot - (span & U_SLOT_MASK) >= frequency:
+        symbol += ONE
+        span = uint64(spans[(table << symbol_bits) | symbol])
+        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
+    return symbol, span, frequency, slot - (span & U_SLOT_MASK)
 
 
 @forced
@@ -55,10 +91,8 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
         Index of the next word.
     words : uint16 array
         Bit stream; padded by the caller, who checks ``position`` from time to time.
-    slots : uint16 array, (tables << 12,)
-        Symbol of every slot.
-    spans : uint32 array, (tables << SYMBOL_BITS,)
-        ``frequency << 12 | start`` of every symbol.
+    slots, spans : uint16 and uint32 arrays
+        See `decoding_tables`.
     table : uint64
         Which table.
     raw_bits : uint8 array, (groups << SYMBOL_BITS,)
@@ -71,13 +105,12 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
     tuple
         Symbol, raw bits, state, position.
     """
-    slot = state & U_SLOT_MASK
-    symbol = uint64(slots[(table << U_PROBABILITY_BITS) | slot])
-    span = uint64(spans[(table << U_SYMBOL_BITS) | symbol])
-    state = (span >> U_PROBABILITY_BITS) * (state >> U_PROBABILITY_BITS) + slot
-    state -= span & U_SLOT_MASK
+    symbol, _, frequency, into = find_symbol(
+        state & U_SLOT_MASK, table, U_SYMBOL_BITS, slots, spans
+    )
+    state = frequency * (state >> U_PROBABILITY_BITS) + into
     bits = uint64(raw_bits[(group << U_SYMBOL_BITS) | symbol]) & uint64(3)
-    raw = state & ((uint64(1) << bits) - uint64(1))
+    raw = state & ((ONE << bits) - ONE)
     state, position = refill(state >> bits, position, words)
     return symbol, raw, state, position
 
@@ -183,7 +216,8 @@ def decoding_tables(
 
     Returns
     -------
-    slots : uint16 array, or uint8 for at most 8 bits; (tables << 12,)
+    slots : uint16 array, or uint8 for at most 8 bits; (tables << 12 - BUCKET_BITS,)
+        Symbol of the first slot of every bucket.
     spans : uint32 array, (tables << symbol_bits,)
         ``frequency << 12 | start``
     """
@@ -196,4 +230,4 @@ def decoding_tables(
     kind: type[np.unsignedinteger[Any]] = np.uint8 if symbol_bits <= 8 else np.uint16
     names = np.tile(np.arange(symbols, dtype=kind), tables)
     slots: npt.NDArray[np.unsignedinteger[Any]] = np.repeat(names, frequencies.reshape(-1))
-    return slots, spans.reshape(-1)
+    return slots[:: 1 << BUCKET_BITS].copy(), spans.reshape(-1)

@@ -5,18 +5,16 @@ from numpy import int16, int32, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import (
-    PROBABILITY_BITS,
     U_PROBABILITY_BITS,
     U_SLOT_MASK,
     U_SYMBOL_BITS,
     decode_raw,
     decode_symbol,
+    find_symbol,
     refill,
 )
 from rnnic.pyramid.format import (
-    BUCKET_BITS,
     COMMON_BITS,
-    FREQUENCY_MASK,
     MAX_GRADIENT_WEIGHT,
     PACKED,
     SIGNS_SHIFT,
@@ -41,9 +39,6 @@ TOP_ACTIVITY = int32(16383)
 ONE = uint64(1)
 U_LOW = uint64(0xFFFF)
 U_COMMON_BITS = uint64(COMMON_BITS)
-U_BUCKET_BITS = uint64(BUCKET_BITS)
-U_BUCKET_SHIFT = uint64(PROBABILITY_BITS - BUCKET_BITS)
-U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
 U_SIGNS_SHIFT = uint64(SIGNS_SHIFT)
 WORDS_PER_PAIR = 32
 """More words than any pair can consume; rows are checked for overrun when they end."""
@@ -132,16 +127,10 @@ def decode_pair(
     chroma = uint64(chroma_class[activity >> uint64(18)])
     book = trellis & ONE
     table = ((luma + chroma) << ONE) | book
-    slot = state & U_SLOT_MASK
-    symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
-    span = uint64(spans[(table << U_COMMON_BITS) | symbol])
-    frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
-    # Nearly always it is the bucket's first symbol.
-    while slot - (span & U_SLOT_MASK) >= frequency:
-        symbol += ONE
-        span = uint64(spans[(table << U_COMMON_BITS) | symbol])
-        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
-    state = frequency * (state >> U_PROBABILITY_BITS) + slot - (span & U_SLOT_MASK)
+    symbol, span, frequency, into = find_symbol(
+        state & U_SLOT_MASK, table, U_COMMON_BITS, slots, spans
+    )
+    state = frequency * (state >> U_PROBABILITY_BITS) + into
     bits = span >> U_SIGNS_SHIFT
     raw = state & ((ONE << bits) - ONE)
     state, position = refill(state >> bits, position, words)

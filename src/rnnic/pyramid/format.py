@@ -34,10 +34,6 @@ ACTIVITY_LEVELS = 8192
 TOP_LEVEL = 4095
 MAX_GRADIENT_WEIGHT = 8191
 COMMON_BITS = 8
-BUCKET_BITS = 3
-"""Slots of common tables are looked up by so many bits less, then along the symbols: caches hold more
-tables."""
-FREQUENCY_MASK = (1 << 13) - 1
 SIGNS_SHIFT = 26
 
 # Next state for (state << 1 | branch). Ungerboeck's parity checks 13, 4 (8 states) and
@@ -176,7 +172,7 @@ class Derived(NamedTuple):
 
     Attributes
     ----------
-    slots, spans : uint8 and uint32 arrays, (classes * codebooks << (12 - BUCKET_BITS) | COMMON_BITS,)
+    slots, spans : uint8 and uint32 arrays
         See `rnnic.entropy.rans.decoding_tables`, of the common entries; the codebooks of a class stand
         side by side. Spans also hold ``signs << SIGNS_SHIFT``.
     far_slots, far_spans : uint16 and uint32 arrays
@@ -253,7 +249,6 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     common, rare = quantiser.common[band], quantiser.rare[band]
     by_class = common.transpose(1, 0, 2)
     slots, spans = decoding_tables(by_class.reshape(-1, common.shape[-1]), COMMON_BITS)
-    slots = slots[:: 1 << BUCKET_BITS].copy()
     far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
     known = np.zeros((codebooks, 1 << COMMON_BITS), np.uint32)
     known[:, : common.shape[-1] - 1] = signs[:, : common.shape[-1] - 1]
