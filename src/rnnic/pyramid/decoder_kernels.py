@@ -1,9 +1,9 @@
 """Parsing of residuals: activity class, symbol, signs, escapes, trellis state."""
 
 import numpy as np
-from numpy import int16, int32, uint64
+from numpy import int32, uint64
 
-from rnnic._jit import forced, jit
+from rnnic._jit import forced, jit, sub
 from rnnic.entropy.rans import (
     U_PROBABILITY_BITS,
     U_SLOT_MASK,
@@ -31,8 +31,10 @@ from rnnic.pyramid.pixel_kernels import row_pixels, to_pixels
 __all__ = ["WORDS_PER_PAIR", "decode_passes", "entry_weights", "pass_weights"]
 
 MAX_ESCAPES = 7
+SIGNS_PLACE = 52
+U_SIGNS_PLACE = uint64(SIGNS_PLACE)
 ESCAPED = np.int64(-1 << 63)
-"""In the place of a vector: the residuals of the pair are elsewhere."""
+"""In the place of packed residuals: those of the pair are elsewhere."""
 GRADIENTS = 4
 GRADIENT_LIMIT = np.int64(MAX_GRADIENT_WEIGHT)
 TOP_ACTIVITY = int32(16383)
@@ -137,9 +139,9 @@ def decode_pair(
     if symbol == escape:
         return state, position, trellis, near, np.int64(luma)
     entry = (book << U_SYMBOL_BITS) | symbol
-    vector = packed[(entry << uint64(3)) | raw]
-    row[x] = vector
-    trellis = (trellis >> ONE) ^ (uint64(vector) >> uint64(48))
+    magnitudes = uint64(packed[entry])
+    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
+    trellis = (trellis >> ONE) ^ (magnitudes >> uint64(48))
     return state, position, trellis, uint64(left[entry]), np.int64(-1)
 
 
@@ -170,9 +172,9 @@ def decode_far(
             slots, spans, labels, vectors,
         )  # fmt: skip
     entry = (book << U_SYMBOL_BITS) | symbol
-    vector = packed[(entry << uint64(3)) | raw]
-    row[x] = vector
-    trellis = (trellis >> ONE) ^ (uint64(vector) >> uint64(48))
+    magnitudes = uint64(packed[entry])
+    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
+    trellis = (trellis >> ONE) ^ (magnitudes >> uint64(48))
     return state, position, trellis, uint64(left[entry])
 
 
@@ -311,13 +313,25 @@ def pack_activity(activity, n, around):
 
 
 @forced
+def signed(magnitude, sign):
+    """Return a magnitude, negated where the lowest bit of ``sign`` is set."""
+    mask = sub(int32(0), sign & int32(1))
+    return sub(magnitude ^ mask, mask)
+
+
+@forced
 def unpack_row(row, n, end, escaped, out):
-    """Fill residuals ``out`` from vectors; those before ``end`` that are marked, from ``escaped``."""
+    """Fill residuals ``out`` from packed ones; those before ``end`` that are marked, from ``escaped``."""
     first, second, third = out[0], out[1], out[2]
     for x in range(n):
-        first[x] = int16(row[x])
-        second[x] = int16(row[x] >> 16)
-        third[x] = int16(row[x] >> 32)
+        low, high = int32(row[x] & 0xFFFFFFFF), int32(row[x] >> 32)
+        m0, m1, m2 = low & int32(0xFFFF), low >> int32(16), high & int32(0xFFFF)
+        # Only components that are not zero have a sign.
+        signs = high >> int32(SIGNS_PLACE - 32)
+        first[x] = signed(m0, signs)
+        signs >>= int32(m0 != 0)
+        second[x] = signed(m1, signs)
+        third[x] = signed(m2, signs >> int32(m1 != 0))
     for x in range(end):
         if row[x] == ESCAPED:
             first[x], second[x], third[x] = escaped[0, x], escaped[1, x], escaped[2, x]
@@ -330,9 +344,8 @@ def entry_weights(packed, weights, left):
     ``left`` is uint32, (codebooks << SYMBOL_BITS,).
     """
     for i in range(left.shape[0]):
-        vector = packed[8 * i]
-        luma = min(abs((vector << 48) >> 48) >> 2, 4095)
-        chroma = min((abs((vector << 32) >> 48) + abs((vector << 16) >> 48)) >> 2, 4095)
+        luma = min((packed[i] & 0xFFFF) >> 2, 4095)
+        chroma = min((((packed[i] >> 16) & 0xFFFF) + ((packed[i] >> 32) & 0xFFFF)) >> 2, 4095)
         e = min((luma * np.int64(weights[0, 9])) >> 8, 16383)
         g = min((chroma * np.int64(weights[1, 9])) >> 8, 16383)
         left[i] = e | (g << 16)
@@ -511,7 +524,7 @@ def decode_passes(
     """
     components, groups = samples.shape[0], energies.shape[0]
     weights = np.zeros((2, activity.shape[2]), np.int32)
-    left = np.zeros(tables[PACKED].shape[0] >> 3, np.uint32)
+    left = np.zeros(tables[PACKED].shape[0], np.uint32)
     p = samples.reshape(-1)[: components * (height + 4) * (width + 4)]
     p = p.reshape(components, height + 4, width + 4)
     e = energies.reshape(-1)[: groups * (height + 4) * (width + 4)]

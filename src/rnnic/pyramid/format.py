@@ -181,9 +181,9 @@ class Derived(NamedTuple):
         Number of raw sign bits, plus ``branch << 2``; no branches without a trellis.
     vectors : int16 array, (codebooks << SYMBOL_BITS + 3, 3)
         Residual of every entry and sign pattern in 1/64 step.
-    packed : int64 array, (codebooks << SYMBOL_BITS + 3,)
-        The same in one number: 16 bits a component, lowest first; then what the next trellis state
-        differs in from half the state.
+    packed : int64 array, (codebooks << SYMBOL_BITS,)
+        Magnitudes of every entry in one number, 16 bits each, lowest first; then what the next trellis
+        state differs in from half the state.
     luma_class : uint16 array, (ACTIVITY_LEVELS,)
         Class times the number of chroma classes.
     chroma_class : uint16 array, (ACTIVITY_LEVELS,)
@@ -254,10 +254,10 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     known[:, : common.shape[-1] - 1] = signs[:, : common.shape[-1] - 1]
     labelled = spans.reshape(-1, codebooks, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
     vectors = sign_vectors(quantiser)
-    flips = np.zeros(labels.shape, np.int64)
-    flips[:, :entries] = branch << 1
-    flips ^= np.arange(codebooks)[:, None] * feedback(states)
-    fields = vectors.astype(np.int64) & 0xFFFF
+    packed = np.zeros(labels.shape, np.int64)
+    flips = (branch << 1) ^ (np.arange(codebooks)[:, None] * feedback(states))
+    fields = [*np.moveaxis(quantiser.magnitudes, 2, 0), flips]
+    packed[:, :entries] = sum(field.astype(np.int64) << (16 * i) for i, field in enumerate(fields))
     levels = np.minimum(np.arange(ACTIVITY_LEVELS), TOP_LEVEL)
     luma = np.searchsorted(tables.luma_edges, levels, side="right") * tables.chroma_classes
     chroma = np.searchsorted(tables.chroma_edges, levels, side="right")
@@ -268,7 +268,7 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
         far_spans,
         labels.reshape(-1),
         vectors,
-        fields[:, 0] | (fields[:, 1] << 16) | (fields[:, 2] << 32) | (flips.repeat(8) << 48),
+        packed.reshape(-1),
         luma.astype(np.uint16),
         chroma.astype(np.uint16),
         np.array(TRELLIS[states], np.uint8),
