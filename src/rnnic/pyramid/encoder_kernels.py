@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import float32, int32, uint64
 
-from rnnic._jit import forced, jit
+from rnnic._jit import add, forced, jit, mul
 from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS, U_SYMBOL_BITS
 from rnnic.pyramid.decoder_kernels import MAX_ESCAPES
 from rnnic.pyramid.format import TOP_LEVEL
@@ -31,6 +31,8 @@ COARSE_BITS = float32(14.0)
 FAR_BITS = float32(8.0)
 """Rare and coarse entries are tried when they could win with this many bits."""
 BACKTRACK = MAX_ESCAPES + 2
+ONE = uint64(1)
+U_ESCAPE = uint64(ESCAPE)
 
 
 @forced
@@ -292,24 +294,24 @@ def search_row(
             order[at] = s
             alive += 1
         for i in range(alive):
-            s = order[i]
+            s = uint64(order[i])
             for c in range(components):
                 tap = int32(luma[14]) if c == 0 else int32(chroma[c - 1, 6])
-                guess = int32(base[c, x] + int32(tap * survivor[s, c]) + 1024) >> 11
+                guess = add(add(base[c, x], mul(tap, survivor[s, c])), int32(1024)) >> 11
                 u[c] = (target[c, x] - float32(guess)) * inverse
-            y_class = np.int64(luma_class[min((activity[0, x] + survivor[s, 3]) >> 2, TOP_LEVEL)])
-            table = y_class + np.int64(
-                chroma_class[min((activity[1, x] + survivor[s, 4]) >> 2, TOP_LEVEL)]
-            )
-            book = s & 1 if states > 1 else np.int64(0)
+            level = min(add(activity[0, x], survivor[s, 3]) >> 2, TOP_LEVEL)
+            y_class = np.int64(luma_class[uint64(level)])
+            level = min(add(activity[1, x], survivor[s, 4]) >> 2, TOP_LEVEL)
+            table = y_class + np.int64(chroma_class[uint64(level)])
+            book = np.int64(s & ONE) if states > 1 else np.int64(0)
             table += book * classes
             a0, a1, a2 = abs(u[0]), abs(u[1]), abs(u[2])
             near = a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1
-            far = weight * (lengths[(table << SYMBOL_BITS) + ESCAPE] + FAR_BITS)
+            far = weight * (lengths[(uint64(table) << U_SYMBOL_BITS) + U_ESCAPE] + FAR_BITS)
             for p in range(sides):
-                goal = np.int64(next_state[(s << 1) | p])
+                goal = uint64(next_state[(s << ONE) | uint64(p)])
                 limit = new_cost[goal] - cost[s]
-                if limit <= weight * floors[table * sides + p]:
+                if limit <= weight * floors[uint64(table * sides + p)]:
                     continue
                 best, entry = min(limit, UNREACHED), np.int64(-1)
                 if near:
@@ -346,10 +348,10 @@ def search_row(
                     new_survivor[goal, 3] = min(m0 >> 8, 16383)
                     new_survivor[goal, 4] = min(m1 >> 8, 16383)
                 else:
-                    which = (book << SYMBOL_BITS) | entry
+                    which = uint64((book << SYMBOL_BITS) | entry)
                     signs, _ = sign_pattern(u[0], u[1], u[2], magnitudes, which)
                     chosen[x, goal] = (entry << 3) | signs
-                    row = (which << 3) | signs
+                    row = (which << uint64(3)) | uint64(signs)
                     v0, v1 = int32(vectors[row, 0]), int32(vectors[row, 1])
                     v2 = int32(vectors[row, 2])
                     both = np.int64(left[which])

@@ -173,8 +173,8 @@ class Derived(NamedTuple):
     Attributes
     ----------
     slots, spans : uint8 and uint32 arrays
-        See `rnnic.entropy.rans.decoding_tables`, of the common entries; the codebooks of a class stand
-        side by side. Spans also hold ``signs << SIGNS_SHIFT``.
+        See `rnnic.entropy.rans.decoding_tables`, of the common entries; the two codebooks of a class
+        stand side by side, a single one twice. Spans also hold ``signs << SIGNS_SHIFT``.
     far_slots, far_spans : uint16 and uint32 arrays
         The same of the tables that an escape leads to, without labels.
     labels : uint8 array, (codebooks << SYMBOL_BITS,)
@@ -247,12 +247,12 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     branch = branches(quantiser.orbits) if states > 1 else np.zeros_like(signs)
     labels[:, :entries] = signs | (branch << 2)
     common, rare = quantiser.common[band], quantiser.rare[band]
-    by_class = common.transpose(1, 0, 2)
+    by_class = np.broadcast_to(common, (2, *common.shape[1:])).transpose(1, 0, 2)
     slots, spans = decoding_tables(by_class.reshape(-1, common.shape[-1]), COMMON_BITS)
     far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
     known = np.zeros((codebooks, 1 << COMMON_BITS), np.uint32)
     known[:, : common.shape[-1] - 1] = signs[:, : common.shape[-1] - 1]
-    labelled = spans.reshape(-1, codebooks, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
+    labelled = spans.reshape(-1, 2, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
     vectors = sign_vectors(quantiser)
     packed = np.zeros(labels.shape, np.int64)
     flips = (branch << 1) ^ (np.arange(codebooks)[:, None] * feedback(states))
