@@ -104,9 +104,9 @@ def fit_taps(
     return luma, chroma
 
 
-def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) -> Floats:
+def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) -> Array:
     """Residuals of a component in steps, (samples,)."""
-    rest = target.astype(np.float64)
+    rest = target.copy()
     # Sums in a fixed order: a linear algebra library's depend on the machine.
     subtract_products(features, taps / 2048, rest)
     return rest
@@ -114,7 +114,7 @@ def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) ->
 
 def all_residuals(
     found: dict[str, Array], luma: npt.NDArray[np.int16], chroma: npt.NDArray[np.int16]
-) -> Floats:
+) -> Array:
     """Residuals of all components in steps, (components, samples)."""
     target = found["target"]
     features = [found["luma"], *found.get("chroma", ())]

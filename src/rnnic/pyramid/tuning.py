@@ -66,7 +66,7 @@ def fit_pass(
             taps[:] = new
         rest.append(after if pays else before)
     for k in groups:
-        size = (rest[0] if k == 0 else rest[1] + rest[2]).astype(np.float32)
+        size = rest[0] if k == 0 else rest[1] + rest[2]
         first = fit.activity[level, k].astype(np.int64)
         weights = expected_magnitude(found["activity"][k], size, first / 4096, 2, TRUST)
         moved = first + WEIGHT_UNIT * np.rint((weights * 4096 - first) / WEIGHT_UNIT)
@@ -76,10 +76,10 @@ def fit_pass(
             fit.activity[level, k] = moved
 
 
-def _expected(found: dict[str, Array], group: int, weights: npt.NDArray[Any]) -> Floats:
+def _expected(found: dict[str, Array], group: int, weights: npt.NDArray[Any]) -> Array:
     """Return the magnitudes that a group's weights expect, in steps."""
     features = found["activity"][group]
-    out = np.empty(features.shape[1])
+    out = np.empty(features.shape[1], np.float32)
     expected(features, np.append(weights / 4096, LEAST_EXPECTED), out)
     return out
 

@@ -1,7 +1,7 @@
 """Features of pairs, and least squares on them, for filters that fit an image or a training set."""
 
 import numpy as np
-from numpy import float32, int32, sqrt
+from numpy import float32, int32, sqrt, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.pyramid.kernels import row_context, row_rebuild
@@ -18,11 +18,14 @@ __all__ = [
     "subtract_products",
 ]
 
-ROBUST = 0.4
-STEADY = 0.12
-MAX_MAGNITUDE = 40.0
-MAX_TERM = 200.0
+ROBUST = float32(0.4)
+STEADY = float32(0.12)
+MAX_MAGNITUDE = float32(40.0)
+MAX_TERM = float32(200.0)
+CHUNK = 64
+LANES = 16
 SWEEPS = 60
+THREE, FOUR = uint64(3), uint64(4)
 DEAD_ZONE = float32(0.62)
 LEAST_SCALE = 0.25
 QUIET = 0.3
@@ -36,12 +39,10 @@ def minmod(a, b):
     return max(min(a, b), float32(0)) + min(max(a, b), float32(0))
 
 
-@jit
-def window_of(plane, y, x, along_x, w):
-    """Copy 5 x 5 parents around (y, x), across the halving first, into ``w``."""
-    for i in range(5):
-        for j in range(5):
-            w[i, j] = plane[y + i, x + j] if along_x else plane[y + j, x + i]
+@forced
+def at(plane, place, i, j):
+    """Sample of a flat plane; all numbers are uint64, so that no index can be negative."""
+    return float32(plane[place + i + j])
 
 
 @jit
@@ -70,49 +71,58 @@ def gather_features(
         Outputs in steps: (15, count), (components - 1, 7, count), (groups, 12, count),
         (components, count).
     """
-    components = parents.shape[0]
-    w = np.empty((5, 5), np.float32)
+    components, width = parents.shape[0], parents.shape[2]
     small = float32(1 / 16)
-    for i in range(chosen.shape[0]):
-        y, x = chosen[i] // columns, chosen[i] % columns
-        z = y - first
-        activity[:, :, i] = 0
-        for c in range(components):
-            window_of(parents[c], y, x, along_x, w)
-            v, a, b = w[2, 2], w[2, 1], w[2, 3]
+    # Across the halving, and along it.
+    i1, j1 = (uint64(width), uint64(1)) if along_x else (uint64(1), uint64(width))
+    i2, i3, i4, j2, j3, j4 = i1 + i1, i1 * THREE, i1 * FOUR, j1 + j1, j1 * THREE, j1 * FOUR
+    i0, j0 = uint64(0), uint64(0)
+    activity[:] = 0
+    for c in range(components):
+        p = parents[c].reshape(-1)
+        g = min(c, 1)
+        for i in range(chosen.shape[0]):
+            y, x = chosen[i] // columns, chosen[i] % columns
+            z = y - first
+            q = uint64(y * width + x)
+            v, a, b = at(p, q, i2, j2), at(p, q, i2, j1), at(p, q, i2, j3)
+            u, ul, ur = at(p, q, i1, j2), at(p, q, i1, j1), at(p, q, i1, j3)
+            e, dl, dr = at(p, q, i3, j2), at(p, q, i3, j1), at(p, q, i3, j3)
             if along_x:
                 target[c, i] = (source[c, y, 2 * x] - source[c, y, 2 * x + 1]) * scale
             else:
                 target[c, i] = (source[c, 2 * y, x] - source[c, 2 * y + 1, x]) * scale
-            near, far, bend = (a - b) * scale, (w[2, 0] - w[2, 4]) * scale, minmod(a - v, v - b)
-            before, after = (w[1, 1] - w[1, 3]) * scale, (w[3, 1] - w[3, 3]) * scale
+            near, bend = (a - b) * scale, minmod(a - v, v - b) * scale
+            far = (at(p, q, i2, j0) - at(p, q, i2, j4)) * scale
+            before, after = (ul - ur) * scale, (dl - dr) * scale
             up, side = d[c, z, x + 1] * scale, r[c, z, x + 1] * scale
             if c == 0:
                 luma[0, i], luma[1, i], luma[2, i], luma[3, i] = near, far, before, after
-                luma[4, i] = (w[1, 0] - w[1, 4] + w[3, 0] - w[3, 4]) * scale
-                luma[5, i] = (w[0, 1] - w[0, 3] + w[4, 1] - w[4, 3]) * scale
-                luma[6, i] = bend * scale
-                luma[7, i] = minmod(w[1, 1] - v, v - w[3, 3]) * scale
-                luma[8, i] = minmod(w[3, 1] - v, v - w[1, 3]) * scale
-                luma[9, i], luma[10, i], luma[11, i] = (
-                    up,
-                    d[c, z, x] * scale,
-                    d[c, z, x + 2] * scale,
+                luma[4, i] = scale * (
+                    at(p, q, i1, j0) - at(p, q, i1, j4) + at(p, q, i3, j0) - at(p, q, i3, j4)
                 )
+                luma[5, i] = scale * (
+                    at(p, q, i0, j1) - at(p, q, i0, j3) + at(p, q, i4, j1) - at(p, q, i4, j3)
+                )
+                luma[6, i] = bend
+                luma[7, i] = minmod(ul - v, v - dr) * scale
+                luma[8, i] = minmod(dl - v, v - ur) * scale
+                luma[9, i] = up
+                luma[10, i], luma[11, i] = d[c, z, x] * scale, d[c, z, x + 2] * scale
                 luma[12, i], luma[13, i] = side, r[c, z, x] * scale
                 luma[14, i] = r[c, z + 1, x] * scale
             else:
                 k = c - 1
                 chroma[k, 0, i], chroma[k, 1, i], chroma[k, 2, i] = near, far, before + after
-                chroma[k, 3, i], chroma[k, 4, i], chroma[k, 5, i] = bend * scale, up, side
+                chroma[k, 3, i], chroma[k, 4, i], chroma[k, 5, i] = bend, up, side
                 chroma[k, 6, i] = r[c, z + 1, x] * scale
-            g = min(c, 1)
             activity[g, 0, i] += (abs(a - v) + abs(v - b)) * scale
-            for row in (1, 3):
-                u = w[row, 2]
-                activity[g, 1, i] += (abs(w[row, 1] - u) + abs(w[row, 3] - u)) * scale
-                activity[g, 2, i] += abs(u - v) * scale
+            activity[g, 1, i] += (abs(ul - u) + abs(ur - u) + abs(dl - e) + abs(dr - e)) * scale
+            activity[g, 2, i] += (abs(u - v) + abs(e - v)) * scale
             activity[g, 3, i] += abs(a - v - v + b) * scale
+    for i in range(chosen.shape[0]):
+        y, x = chosen[i] // columns, chosen[i] % columns
+        z = y - first
         for g in range(energies.shape[0]):
             activity[g, 4, i] = energies[g, y + 2, x + 2] * small
             activity[g, 5, i] = small * (
@@ -129,50 +139,64 @@ def gather_features(
 
 @jit
 def expected(features, weights, out):
-    """Magnitudes that weighted ``features``, (terms, samples), expect.
+    """Magnitudes that weighted ``features``, (terms, samples), expect; all float32.
 
     The last of ``weights`` is that of a constant.
     """
     count = features.shape[0]
+    constant = float32(weights[count])
     for s in range(out.shape[0]):
-        out[s] = weights[count]
+        out[s] = constant
     for i in range(count):
+        weight = float32(weights[i])
         for s in range(out.shape[0]):
-            out[s] += weights[i] * min(features[i, s], MAX_TERM)
+            out[s] += weight * min(features[i, s], MAX_TERM)
 
 
 @jit
 def add_products(rows, products):
-    """Fill the sums of products of all pairs of columns of ``rows``, float64 (samples, columns).
+    """Fill the sums of products of all pairs of ``rows``, float32 (rows, a multiple of ``CHUNK``).
 
-    Four samples at a time, so that machine code takes several columns at once and stores sums
-    less often, in a fixed order.
+    Many sums side by side, each in a fixed order: for machine code that takes several numbers at once.
     """
-    samples, columns = rows.shape
-    products[:] = 0
-    whole = samples - samples % 4
-    for s in range(0, whole, 4):
-        for i in range(columns):
-            a, b, c, d = rows[s, i], rows[s + 1, i], rows[s + 2, i], rows[s + 3, i]
-            for j in range(i - i % 4, columns):
-                first = a * rows[s, j] + b * rows[s + 1, j]
-                products[i, j] += first + (c * rows[s + 2, j] + d * rows[s + 3, j])
-    for s in range(whole, samples):
-        for i in range(columns):
-            for j in range(i, columns):
-                products[i, j] += rows[s, i] * rows[s, j]
-    for i in range(columns):
-        for j in range(i):
-            products[i, j] = products[j, i]
+    count, samples = rows.shape
+    sums = np.zeros((count, count, LANES), np.float32)
+    for s in range(0, samples, CHUNK):
+        for i in range(count):
+            a = rows[i, s : s + CHUNK]
+            for j in range(i, count):
+                b = rows[j, s : s + CHUNK]
+                parts = sums[i, j]
+                for k in range(LANES):
+                    first = a[k] * b[k] + a[k + LANES] * b[k + LANES]
+                    second = a[k + 2 * LANES] * b[k + 2 * LANES]
+                    parts[k] += first + (second + a[k + 3 * LANES] * b[k + 3 * LANES])
+    for i in range(count):
+        for j in range(i, count):
+            total = 0.0
+            for k in range(LANES):
+                total += sums[i, j, k]
+            products[i, j] = total
+            products[j, i] = total
+
+
+@forced
+def rows_for(count, samples):
+    """Room for what `add_products` takes; zeros fill the last chunk."""
+    rows = np.empty((count, -(-samples // CHUNK) * CHUNK), np.float32)
+    for i in range(count):
+        for s in range(samples, rows.shape[1]):
+            rows[i, s] = 0
+    return rows
 
 
 @jit
 def subtract_products(rows, factors, out):
-    """Subtract the weighted sum of ``rows``, (terms, samples), from ``out``, float64 (samples,)."""
+    """Subtract the weighted sum of ``rows``, (terms, samples), from ``out``, float32 (samples,)."""
     for i in range(rows.shape[0]):
-        factor = np.float64(factors[i])
+        factor = float32(factors[i])
         for s in range(out.shape[0]):
-            out[s] -= factor * np.float64(rows[i, s])
+            out[s] -= factor * rows[i, s]
 
 
 @jit
@@ -182,19 +206,17 @@ def filter_statistics(features, target, taps, products):
     ``features`` is (taps, samples); large errors of ``taps`` count less.
     """
     count, samples = features.shape
-    rows = np.empty((samples, count + 1), np.float64)
-    error = np.empty(samples, np.float64)
+    rows = rows_for(count + 1, samples)
+    weight = target.copy()
+    subtract_products(features, taps, weight)
     for s in range(samples):
-        error[s] = target[s]
-    subtract_products(features, taps, error)
+        away = ROBUST + abs(weight[s])
+        weight[s] = sqrt(float32(1) / (away * sqrt(sqrt(away))))
+    for i in range(count):
+        for s in range(samples):
+            rows[i, s] = features[i, s] * weight[s]
     for s in range(samples):
-        away = ROBUST + abs(error[s])
-        error[s] = sqrt(1.0 / (away * sqrt(sqrt(away))))
-    for s in range(samples):
-        weight = error[s]
-        for i in range(count):
-            rows[s, i] = features[i, s] * weight
-        rows[s, count] = target[s] * weight
+        rows[count, s] = target[s] * weight[s]
     add_products(rows, products)
 
 
@@ -206,17 +228,17 @@ def magnitude_statistics(features, magnitudes, weights, products):
     The last of ``weights`` is that of the constant, which is not among ``features``.
     """
     count, samples = features.shape
-    rows = np.empty((samples, count + 2), np.float64)
-    share = np.empty(samples, np.float64)
+    rows = rows_for(count + 2, samples)
+    share = np.empty(samples, np.float32)
     expected(features, weights, share)
     for s in range(samples):
-        share[s] = 1.0 / (STEADY + share[s])
+        share[s] = float32(1) / (STEADY + share[s])
+    for i in range(count):
+        for s in range(samples):
+            rows[i, s] = min(features[i, s], MAX_TERM) * share[s]
     for s in range(samples):
-        part = share[s]
-        for i in range(count):
-            rows[s, i] = min(features[i, s], MAX_TERM) * part
-        rows[s, count] = part
-        rows[s, count + 1] = min(magnitudes[s], MAX_MAGNITUDE) * part
+        rows[count, s] = share[s]
+        rows[count + 1, s] = min(magnitudes[s], MAX_MAGNITUDE) * share[s]
     add_products(rows, products)
 
 
