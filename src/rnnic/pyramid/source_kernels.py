@@ -18,22 +18,30 @@ def to_components(pixels, matrix, middle, white, beyond, out):
     Samples that are 0 or ``white`` are taken to lie ``beyond`` by as much, less where few are; see
     `rnnic.pyramid.clipping`.
     """
-    channels = matrix.shape[1]
-    row = np.empty((channels, pixels.shape[1]), np.float32)
+    width, channels = pixels.shape[1], matrix.shape[1]
+    black, bright = -middle, white - middle
+    row = np.empty(width, np.float32)
     for y in range(pixels.shape[0]):
-        for x in range(pixels.shape[1]):
-            for k in range(channels):
-                v = float32(pixels[y, x, k])
-                if beyond > 0 and (v == white or v == float32(0)):
-                    away = beyond * crowding(pixels, y, x, k)
-                    v += away if v == white else -away
-                row[k, x] = v - middle
-        for c in range(matrix.shape[0]):
-            for x in range(pixels.shape[1]):
-                s = float32(0)
-                for k in range(channels):
-                    s += matrix[c, k] * row[k, x]
-                out[c, y, x] = s
+        for k in range(channels):
+            clipped = 0
+            for x in range(width):
+                v = float32(pixels[y, x, k]) - middle
+                row[x] = v
+                clipped += (v == black) | (v == bright)
+            if beyond > 0 and clipped:
+                for x in range(width):
+                    if row[x] == black:
+                        row[x] = black - beyond * crowding(pixels, y, x, k)
+                    elif row[x] == bright:
+                        row[x] = bright + beyond * crowding(pixels, y, x, k)
+            for c in range(matrix.shape[0]):
+                factor = matrix[c, k]
+                if k == 0:
+                    for x in range(width):
+                        out[c, y, x] = factor * row[x]
+                else:
+                    for x in range(width):
+                        out[c, y, x] += factor * row[x]
 
 
 @jit
