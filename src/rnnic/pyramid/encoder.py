@@ -119,6 +119,7 @@ def pyramid_of(
     plane = np.empty((params.channels, height, width), np.float32)
     matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
     middle = np.float32(128 * DEPTH_SCALE[params.bit_depth])
+    pixels = np.ascontiguousarray(pixels)
     to_components(pixels, matrix, middle, white_of(params.bit_depth), beyond, plane)
     if deep:
         np.rint(plane, out=plane)

@@ -1,9 +1,9 @@
 """Kernels that make the pyramid of an image: components, and means of pairs (encoder only)."""
 
 import numpy as np
-from numpy import float32
+from numpy import float32, int32
 
-from rnnic._jit import jit
+from rnnic._jit import add, forced, jit
 from rnnic.pyramid.clipping import crowding
 
 __all__ = ["average_columns", "average_rows", "to_components"]
@@ -11,37 +11,53 @@ __all__ = ["average_columns", "average_rows", "to_components"]
 HALF = float32(0.5)
 
 
+@forced
+def split_channels(line, width, middle, rows):
+    """Fill ``rows``, float32 (1 | 3, width), from a row of pixels."""
+    if rows.shape[0] == 1:
+        only = rows[0]
+        for x in range(width):
+            only[x] = float32(line[x]) - middle
+    else:
+        first, second, third = rows[0], rows[1], rows[2]
+        for x in range(width):
+            first[x] = float32(line[3 * x]) - middle
+            second[x] = float32(line[3 * x + 1]) - middle
+            third[x] = float32(line[3 * x + 2]) - middle
+
+
 @jit
 def to_components(pixels, matrix, middle, white, beyond, out):
-    """Pixels (height, width, channels) to float32 components in 1/64 of an 8-bit sample about ``middle``.
+    """Turn pixels, contiguous (height, width, channels), into components about ``middle``.
 
-    Samples that are 0 or ``white`` are taken to lie ``beyond`` by as much, less where few are; see
+    Components are float32 in 1/64 of an 8-bit sample. Samples that are 0 or ``white`` are taken to lie ``beyond`` by as much, less where few are; see
     `rnnic.pyramid.clipping`.
     """
-    width, channels = pixels.shape[1], matrix.shape[1]
-    black, bright = -middle, white - middle
-    row = np.empty(width, np.float32)
+    width, channels = pixels.shape[1], pixels.shape[2]
+    rows = np.empty((channels, width), np.float32)
     for y in range(pixels.shape[0]):
-        for k in range(channels):
-            clipped = 0
-            for x in range(width):
-                v = float32(pixels[y, x, k]) - middle
-                row[x] = v
-                clipped += (v == black) | (v == bright)
-            if beyond > 0 and clipped:
+        line = pixels[y].reshape(-1)
+        split_channels(line, width, middle, rows)
+        if beyond > 0:
+            clipped = int32(0)
+            for i in range(width * channels):
+                clipped = add(clipped, int32((line[i] == 0) | (line[i] == white)))
+            for i in range(width * channels if clipped else 0):
+                if line[i] == 0 or line[i] == white:
+                    x, k = i // channels, i % channels
+                    away = beyond * crowding(pixels, y, x, k)
+                    rows[k, x] += away if line[i] == white else -away
+        for c in range(channels):
+            target = out[c, y]
+            if channels == 1:
+                factor, only = matrix[0, 0], rows[0]
                 for x in range(width):
-                    if row[x] == black:
-                        row[x] = black - beyond * crowding(pixels, y, x, k)
-                    elif row[x] == bright:
-                        row[x] = bright + beyond * crowding(pixels, y, x, k)
-            for c in range(matrix.shape[0]):
-                factor = matrix[c, k]
-                if k == 0:
-                    for x in range(width):
-                        out[c, y, x] = factor * row[x]
-                else:
-                    for x in range(width):
-                        out[c, y, x] += factor * row[x]
+                    target[x] = factor * only[x]
+            else:
+                a, b, e = matrix[c, 0], matrix[c, 1], matrix[c, 2]
+                first, second, third = rows[0], rows[1], rows[2]
+                for x in range(width):
+                    target[x] = a * first[x] + b * second[x] + e * third[x]
 
 
 @jit
