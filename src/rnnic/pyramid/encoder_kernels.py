@@ -275,24 +275,20 @@ def search_row(
     u = np.zeros(3, np.float32)
     vector = np.zeros(3, np.int64)
     sequence = np.zeros(BACKTRACK, np.int64)
-    order = np.zeros(states, np.int64)
+    order = np.zeros(states + 1, np.int64)
     cost[start] = float32(0)
     for x in range(n):
-        least = HUGE
+        least, first = HUGE, np.int64(0)
         for s in range(states):
             new_cost[s] = HUGE
-            least = min(least, cost[s])
-        # Cheapest first, so that many of the others need not be looked at.
-        alive = 0
+            if cost[s] < least:
+                least, first = cost[s], np.int64(s)
+        # The cheapest first, so that many of the others need not be looked at.
+        order[0] = first
+        alive = np.int64(1)
         for s in range(states):
-            if cost[s] > least + prune:
-                continue
-            at = alive
-            while at > 0 and cost[order[at - 1]] > cost[s]:
-                order[at] = order[at - 1]
-                at -= 1
-            order[at] = s
-            alive += 1
+            order[alive] = s
+            alive += (cost[s] <= least + prune) & (s != first)
         for i in range(alive):
             s = uint64(order[i])
             for c in range(components):
