@@ -184,6 +184,14 @@ def vector_of(sequence, book, vectors, top, out):
 
 
 @forced
+def escaped_weights(vector, weights):
+    """Return what an escaped pair adds to its right neighbour's activities."""
+    e = (min(abs(vector[0]) >> 2, 4095) * np.int64(weights[0, 9])) >> 8
+    g = (min((abs(vector[1]) + abs(vector[2])) >> 2, 4095) * np.int64(weights[1, 9])) >> 8
+    return int32(min(e, 16383)), int32(min(g, 16383))
+
+
+@forced
 def put(tokens, count, spans, row, symbol, raw, bits, counts):
     """Queue a token; returns the new number of tokens."""
     span = np.int64(spans[(row << SYMBOL_BITS) | symbol])
@@ -233,7 +241,7 @@ def search_row(
     target, n, base, activity, luma, chroma, weights, left, step, top, start, weight, prune,
     sizes, tables, cells, magnitudes, lengths, floors, spans, work, out, tokens, count, counts,
 ):  # fmt: skip
-    """Choose the residuals of a row.
+    """Choose the residuals of a row, with a trellis.
 
     Parameters
     ----------
@@ -299,7 +307,7 @@ def search_row(
             y_class = np.int64(luma_class[uint64(level)])
             level = min(add(activity[1, x], survivor[s, 4]) >> 2, TOP_LEVEL)
             table = y_class + np.int64(chroma_class[uint64(level)])
-            book = np.int64(s & ONE) if states > 1 else np.int64(0)
+            book = np.int64(s & ONE)
             table += book * classes
             a0, a1, a2 = abs(u[0]), abs(u[1]), abs(u[2])
             near = a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1
@@ -339,10 +347,7 @@ def search_row(
                         chain[x, goal, k] = sequence[k]
                     vector_of(sequence, book, vectors, top, vector)
                     v0, v1, v2 = int32(vector[0]), int32(vector[1]), int32(vector[2])
-                    m0 = min(abs(vector[0]) >> 2, 4095) * np.int64(weights[0, 9])
-                    m1 = min((abs(vector[1]) + abs(vector[2])) >> 2, 4095) * np.int64(weights[1, 9])
-                    new_survivor[goal, 3] = min(m0 >> 8, 16383)
-                    new_survivor[goal, 4] = min(m1 >> 8, 16383)
+                    new_survivor[goal, 3], new_survivor[goal, 4] = escaped_weights(vector, weights)
                 else:
                     which = uint64((book << SYMBOL_BITS) | entry)
                     signs, _ = sign_pattern(u[0], u[1], u[2], magnitudes, which)
@@ -376,7 +381,7 @@ def search_row(
         previous = np.int64(back[x, at])
         back[x, 0] = at
         at = previous
-    book = np.int64(start) & 1 if states > 1 else np.int64(0)
+    book = np.int64(start) & 1
     for x in range(n):
         at = np.int64(back[x, 0])
         table = np.int64(row_of[x, at])
@@ -389,8 +394,74 @@ def search_row(
         else:
             bits = np.int64(labels[(book << SYMBOL_BITS) | (pick >> 3)]) & 3
             count = put(tokens, count, spans, table, pick >> 3, pick & 7, bits, counts)
-        book = at & 1 if states > 1 else np.int64(0)
+        book = at & 1
     return count, end
+
+
+@jit
+def greedy_row(
+    target, n, base, activity, luma, chroma, weights, left, step, top, weight, sizes, tables,
+    cells, magnitudes, lengths, spans, out, tokens, count, counts,
+):  # fmt: skip
+    """Choose the residuals of a row one after the other: what `search_row` does without a trellis."""
+    _, _, _, _, labels, vectors, _, luma_class, chroma_class, _ = tables
+    components, chroma_classes, chroma_cells = target.shape[0], sizes[3], sizes[9]
+    inverse = float32(16.0) / float32(step)
+    u = np.zeros(3, np.float32)
+    vector = np.zeros(3, np.int64)
+    sequence = np.zeros(BACKTRACK, np.int64)
+    left0, left1, left2, e, g = int32(0), int32(0), int32(0), int32(0), int32(0)
+    tap0 = int32(luma[14])
+    tap1 = int32(chroma[0, 6]) if components > 1 else int32(0)
+    tap2 = int32(chroma[1, 6]) if components > 1 else int32(0)
+    for x in range(n):
+        guess = add(add(base[0, x], mul(tap0, left0)), int32(1024)) >> 11
+        u0, u1, u2 = (target[0, x] - float32(guess)) * inverse, float32(0), float32(0)
+        if components > 1:
+            guess = add(add(base[1, x], mul(tap1, left1)), int32(1024)) >> 11
+            u1 = (target[1, x] - float32(guess)) * inverse
+            guess = add(add(base[2, x], mul(tap2, left2)), int32(1024)) >> 11
+            u2 = (target[2, x] - float32(guess)) * inverse
+        level = min(add(activity[0, x], e) >> 2, TOP_LEVEL)
+        y_class = np.int64(luma_class[uint64(level)])
+        level = min(add(activity[1, x], g) >> 2, TOP_LEVEL)
+        table = y_class + np.int64(chroma_class[uint64(level)])
+        far = weight * (lengths[(uint64(table) << U_SYMBOL_BITS) + U_ESCAPE] + FAR_BITS)
+        a0, a1, a2 = abs(u0), abs(u1), abs(u2)
+        best, entry = UNREACHED, np.int64(-1)
+        if a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1:
+            best, entry = nearest(
+                a0, a1, a2, cells, cell_of(a0, a1, a2, 0, chroma_cells), magnitudes, 0, lengths,
+                table, weight, best,
+            )  # fmt: skip
+        if best > far:
+            u[0], u[1], u[2] = u0, u1, u2
+            limit = best if entry >= 0 else HUGE
+            other = search_far(
+                u, 0, 0, table, y_class // chroma_classes, cells, magnitudes, lengths, vectors,
+                weight, sizes, limit, sequence,
+            )  # fmt: skip
+            if other < limit:
+                vector_of(sequence, 0, vectors, top, vector)
+                out[0, x], out[1, x], out[2, x] = vector[0], vector[1], vector[2]
+                e, g = escaped_weights(vector, weights)
+                count = put_escaped(
+                    tokens, count, spans, sequence, 0, table, y_class // chroma_classes, labels,
+                    sizes, counts,
+                )  # fmt: skip
+                entry = np.int64(-1)
+        if entry >= 0:
+            signs, bits = sign_pattern(u0, u1, u2, magnitudes, entry)
+            row = uint64((entry << 3) | signs)
+            for c in range(3):
+                out[c, x] = vectors[row, c]
+            both = np.int64(left[entry])
+            e, g = int32(both & 0xFFFF), int32(both >> 16)
+            count = put(tokens, count, spans, table, entry, signs, bits, counts)
+        left0 = scale_residual(out[0, x], step)
+        left1 = scale_residual(out[1, x], step)
+        left2 = scale_residual(out[2, x], step)
+    return count
 
 
 @jit
@@ -419,6 +490,7 @@ def encode_pass(
     m[:] = 0
     ring = d.shape[2]
     any_coded = False
+    single = work[0].shape[1] == 1
     for k in range(begin, min(end, lanes)):
         first = k * share + min(k, extra)
         for i in range(share + (k < extra)):
@@ -434,11 +506,18 @@ def encode_pass(
                         target[q, x] = source[q, y, 2 * x] - source[q, y, 2 * x + 1]
                     else:
                         target[q, x] = source[q, 2 * y, x] - source[q, 2 * y + 1, x]
-            counts_of[k], trellis[k] = search_row(
-                target, n, base[k], activity[k], luma, chroma, weights, left, step, top,
-                trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans,
-                work, out[k], tokens[k], counts_of[k], counts,
-            )  # fmt: skip
+            if single:
+                counts_of[k] = greedy_row(
+                    target, n, base[k], activity[k], luma, chroma, weights, left, step, top, weight,
+                    sizes, tables, cells, magnitudes, lengths, spans, out[k], tokens[k],
+                    counts_of[k], counts,
+                )  # fmt: skip
+            else:
+                counts_of[k], trellis[k] = search_row(
+                    target, n, base[k], activity[k], luma, chroma, weights, left, step, top,
+                    trellis[k], weight, prune, sizes, tables, cells, magnitudes, lengths, floors,
+                    spans, work, out[k], tokens[k], counts_of[k], counts,
+                )  # fmt: skip
             for x in range(n):
                 if out[k, 0, x] != 0 or out[k, 1, x] != 0 or out[k, 2, x] != 0:
                     any_coded = True

@@ -30,8 +30,8 @@ def split_channels(line, width, middle, rows):
 def to_components(pixels, matrix, middle, white, beyond, out):
     """Turn pixels, contiguous (height, width, channels), into components about ``middle``.
 
-    Components are float32 in 1/64 of an 8-bit sample. Samples that are 0 or ``white`` are taken to lie ``beyond`` by as much, less where few are; see
-    `rnnic.pyramid.clipping`.
+    Components are float32, in 1/64 of an 8-bit sample. Samples that are 0 or ``white`` are taken to lie
+    ``beyond`` by as much, less where few are; see `rnnic.pyramid.clipping`.
     """
     width, channels = pixels.shape[1], pixels.shape[2]
     rows = np.empty((channels, width), np.float32)
