@@ -95,12 +95,11 @@ def tables_to_search(
 
 
 def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
-    """Back pointers of a row: state, choice, table, residual, escape sequence."""
+    """Back pointers of a row: state, choice, table, escape sequence."""
     return (
         np.zeros((width, states), np.uint8),
         np.zeros((width, states), np.int32),
         np.zeros((width, states), np.int32),
-        np.zeros((width, states, 3), np.int32),
         np.zeros((width, states, MAX_ESCAPES + 2), np.int64),
     )
 

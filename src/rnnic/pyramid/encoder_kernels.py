@@ -270,7 +270,7 @@ def search_row(
         New length of the queue, and the trellis state at the end of the row.
     """
     _, _, _, _, labels, vectors, _, luma_class, chroma_class, next_state = tables
-    back, chosen, row_of, scaled, chain = work
+    back, chosen, row_of, chain = work
     states = next_state.shape[0] >> 1
     components = target.shape[0]
     chroma_classes, classes = sizes[3], sizes[5]
@@ -358,9 +358,6 @@ def search_row(
                     both = np.int64(left[which])
                     new_survivor[goal, 3] = both & 0xFFFF
                     new_survivor[goal, 4] = both >> 16
-                scaled[x, goal, 0] = v0
-                scaled[x, goal, 1] = v1
-                scaled[x, goal, 2] = v2
                 new_survivor[goal, 0] = scale_residual(v0, step)
                 if components > 1:
                     new_survivor[goal, 1] = scale_residual(v1, step)
@@ -375,8 +372,6 @@ def search_row(
             end = np.int64(s)
     at = end
     for x in range(n - 1, -1, -1):
-        for c in range(3):
-            out[c, x] = scaled[x, at, c]
         # From here on, entry 0 of a column tells which state the path goes through.
         previous = np.int64(back[x, at])
         back[x, 0] = at
@@ -388,10 +383,15 @@ def search_row(
         pick = np.int64(chosen[x, at])
         if pick < 0:
             luma_index = (table - book * classes) // chroma_classes
+            vector_of(chain[x, at], book, vectors, top, vector)
+            for c in range(3):
+                out[c, x] = vector[c]
             count = put_escaped(
                 tokens, count, spans, chain[x, at], book, table, luma_index, labels, sizes, counts
             )
         else:
+            for c in range(3):
+                out[c, x] = vectors[(book << (SYMBOL_BITS + 3)) | pick, c]
             bits = np.int64(labels[(book << SYMBOL_BITS) | (pick >> 3)]) & 3
             count = put(tokens, count, spans, table, pick >> 3, pick & 7, bits, counts)
         book = at & 1
