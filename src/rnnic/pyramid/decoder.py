@@ -341,7 +341,7 @@ class RowBuffers:
     Attributes
     ----------
     around, coded : uint32 and int64 arrays, (lanes, width)
-        Packed activities and decoded vectors, see `rnnic.pyramid.decoder_kernels.decode_pair`.
+        Packed activities and decoded vectors, see `rnnic.pyramid.pair_kernels.decode_pair`.
     escaped : int32 array, (lanes, 3, width)
         Residuals that have no vector.
     """

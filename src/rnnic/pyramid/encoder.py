@@ -12,7 +12,7 @@ from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
 from rnnic.pyramid.clipping import distance_beyond, relaxed_targets, white_of
 from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
-from rnnic.pyramid.decoder_kernels import MAX_ESCAPES, entry_weights, pass_weights
+from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.encoder_kernels import encode_pass
 from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
 from rnnic.pyramid.format import (
@@ -28,6 +28,7 @@ from rnnic.pyramid.format import (
     quantiser_of,
 )
 from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
+from rnnic.pyramid.pair_kernels import MAX_ESCAPES, entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
