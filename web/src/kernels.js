@@ -33,10 +33,11 @@ export function makeKernels(size, contexts, rareContexts) {
   const STATE = new Int32Array(64);
   const NEXT = new Uint8Array(128); // states of the trellis by state and branch
   const CLASSES = new Uint16Array(2 * 8192); // what the classes of luma, then of chroma, add to a context, by activity
-  // By context and slot: symbols, 255 where a context's are not yet known; by context and symbol: frequency << 12 | start. They are filled when first needed.
-  const SYMBOLS = new Uint8Array(contexts << 12);
+  // By context and eight slots: the first one's symbol, 255 where a context's are not yet known; by context and symbol: frequency << 12 | start.
+  // They are filled when first needed.
+  const SYMBOLS = new Uint8Array(contexts << 9);
   const RANGES = new Int32Array(contexts << 8);
-  const RARE = new Uint16Array(rareContexts << 12);
+  const RARE = new Uint16Array(rareContexts << 9);
   const RARE_RANGES = new Int32Array(rareContexts << 9);
   // By codebook and entry: branch << 30 | number of sign bits << 14 | what it adds to activities to the right, luma | chroma << 16.
   const SHAPES = new Int32Array(2 << 9);

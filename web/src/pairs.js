@@ -38,12 +38,13 @@ export function makePairKernels({ ROW, CODES, ACTIVITY, FAR, END, ROWS, STATE, N
         activities = (ROWS[(i0 + ACTIVITY) | 0] + left0) | 0;
         context = ((contexts & -(t0 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
         slot = old0 & 4095;
-        symbol = SYMBOLS[(context << 12) | slot];
+        symbol = SYMBOLS[(context << 9) | (slot >> 3)];
+        range = RANGES[(context << 8) | symbol];
+        while (symbol < first && slot - (range & 4095) >= range >>> 12) range = RANGES[(context << 8) | ++symbol];
         if (symbol >= first) {
           stop = 0;
           break;
         }
-        range = RANGES[(context << 8) | symbol];
         rans = (imul(range >>> 12, old0 >> 12) + slot - (range & 4095)) | 0;
         entry = ((t0 & 1) << 9) | symbol;
         shape = SHAPES[entry];
@@ -84,12 +85,13 @@ export function makePairKernels({ ROW, CODES, ACTIVITY, FAR, END, ROWS, STATE, N
         activities = (ROWS[(i0 + ACTIVITY) | 0] + left0) | 0;
         context = ((contexts & -(t0 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
         slot = old0 & 4095;
-        symbol = SYMBOLS[(context << 12) | slot];
+        symbol = SYMBOLS[(context << 9) | (slot >> 3)];
+        range = RANGES[(context << 8) | symbol];
+        while (symbol < first && slot - (range & 4095) >= range >>> 12) range = RANGES[(context << 8) | ++symbol];
         if (symbol >= first) {
           stop = 0;
           break;
         }
-        range = RANGES[(context << 8) | symbol];
         rans = (imul(range >>> 12, old0 >> 12) + slot - (range & 4095)) | 0;
         entry = ((t0 & 1) << 9) | symbol;
         shape = SHAPES[entry];
@@ -105,12 +107,13 @@ export function makePairKernels({ ROW, CODES, ACTIVITY, FAR, END, ROWS, STATE, N
         activities = (ROWS[(i1 + ACTIVITY) | 0] + left1) | 0;
         context = ((contexts & -(t1 & 1)) + CLASSES[(activities & 0xffff) >> 2] + CLASSES[(activities >>> 18) | 8192]) | 0;
         slot = old1 & 4095;
-        symbol = SYMBOLS[(context << 12) | slot];
+        symbol = SYMBOLS[(context << 9) | (slot >> 3)];
+        range = RANGES[(context << 8) | symbol];
+        while (symbol < first && slot - (range & 4095) >= range >>> 12) range = RANGES[(context << 8) | ++symbol];
         if (symbol >= first) {
           stop = 1;
           break;
         }
-        range = RANGES[(context << 8) | symbol];
         rans = (imul(range >>> 12, old1 >> 12) + slot - (range & 4095)) | 0;
         entry = ((t1 & 1) << 9) | symbol;
         shape = SHAPES[entry];
@@ -156,8 +159,9 @@ export function makePairKernels({ ROW, CODES, ACTIVITY, FAR, END, ROWS, STATE, N
     if (RARE_RANGES[(row << 9) | tables.entries] === 0) tables.fillRare(row, RARE, RARE_RANGES);
     const state = STATE[lane << 2];
     const slot = state & 4095;
-    const symbol = RARE[(row << 12) | slot];
-    const range = RARE_RANGES[(row << 9) | symbol];
+    let symbol = RARE[(row << 9) | (slot >> 3)];
+    let range = RARE_RANGES[(row << 9) | symbol];
+    while (slot - (range & 4095) >= range >>> 12) range = RARE_RANGES[(row << 9) | ++symbol];
     const rans = (imul(range >>> 12, state >> 12) + slot - (range & 4095)) | 0;
     const signs = (SHAPES[(book << 9) | symbol] >> 14) & 3;
     STATE[lane << 2] = rans;

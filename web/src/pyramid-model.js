@@ -152,7 +152,7 @@ function fillTable(frequencies, { stride, band }, context, count, symbols, range
   for (let s = 0, start = 0; s < count; s++) {
     const f = frequencies[(context * count + s) * stride + band];
     ranges[(context << bits) | s] = (f << 12) | start;
-    symbols.fill(s, (context << 12) + start, (context << 12) + start + f);
+    symbols.fill(s, (context << 9) + ((start + 7) >> 3), (context << 9) + ((start + f + 7) >> 3));
     start += f;
   }
 }
