@@ -255,3 +255,18 @@ def test_tile_sizes_are_chosen_for_targets_too(options: dict[str, Any]) -> None:
 def test_small_images_are_one_tile_at_any_effort() -> None:
     image = two_textures()[:64, :96]
     assert rnnic.info(rnnic.encode(image, effort=9)).tile_size == 1024
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(70, 90), (70, 90, 3), (70, 90, 4), (1, 50), (50, 1, 3)])
+def test_out_may_lie_in_memory_as_it_likes(shape: tuple[int, ...], dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max
+    walk = np.cumsum(rng.normal(0, 1, shape), axis=0) * top / 40 + top / 2
+    data = rnnic.encode(walk.clip(0, top).astype(dtype), step=3.0, tile_size=64)
+    expected = rnnic.decode(data)
+    room = np.zeros((2 * shape[0], shape[1] + 5, *shape[2:]), dtype)
+    for out in (room[::2, 2:-3], np.zeros(shape[::-1], dtype).T, np.zeros(shape, dtype)[::-1]):
+        rnnic.decode(data, out=out)
+        np.testing.assert_array_equal(out, expected)
+    assert not room[1::2].any() and not room[:, :2].any() and not room[:, -3:].any()

@@ -298,10 +298,12 @@ def _decode(
 
 def _rows_are_contiguous(pixels: Pixels) -> bool:
     """Whether kernels, which write the lower byte first, can write pixels row by row."""
-    size, channels = pixels.itemsize, pixels.shape[2]
+    (_, width, channels), size = pixels.shape, pixels.itemsize
+    below, right, next_channel = pixels.strides
     return (
-        pixels.strides[0] >= pixels.shape[1] * channels * size
-        and pixels.strides[1:] == (channels * size, size)
+        below >= width * channels * size
+        and (width == 1 or right == channels * size)
+        and (channels == 1 or next_channel == size)
         and pixels.dtype == pixels.dtype.newbyteorder("<")
     )
 
@@ -310,8 +312,9 @@ def _bytes_of_rows(pixels: Pixels) -> npt.NDArray[np.uint8]:
     """Return all bytes from an image's first to its last, those between its rows included."""
     height, width, channels = pixels.shape
     size = pixels.itemsize
+    first = np.lib.stride_tricks.as_strided(pixels, (1,), (size,)).view(np.uint8)
     count = (height - 1) * pixels.strides[0] + width * channels * size
-    return np.lib.stride_tricks.as_strided(pixels.view(np.uint8), (count,), (1,))
+    return np.lib.stride_tricks.as_strided(first, (count,), (1,))
 
 
 def _decode_exact(
