@@ -17,7 +17,6 @@ from numpy import uint64
 from rnnic._jit import forced, jit
 
 __all__ = [
-    "BUCKET_BITS",
     "LOWER_BOUND",
     "PROBABILITY_BITS",
     "PROBABILITY_SCALE",

@@ -14,6 +14,7 @@ from rnnic.pyramid.kernels import (
     row_rebuild,
     scale_residual,
 )
+from rnnic.pyramid.pair_kernels import left_part
 from rnnic.pyramid.search import ESCAPE
 from rnnic.pyramid.search_kernels import (
     BACKTRACK,
@@ -21,7 +22,6 @@ from rnnic.pyramid.search_kernels import (
     REACH_0,
     REACH_1,
     cell_of,
-    escaped_weights,
     nearest,
     put,
     put_escaped,
@@ -60,7 +60,7 @@ def search_row(
     floors : float32 array, (tables * sides,)
         See `rnnic.pyramid.search.least_lengths`.
     work : tuple of arrays
-        Back pointers, see `rnnic.pyramid.encoder.Work`.
+        Back pointers, see `rnnic.pyramid.encoder.work_arrays`.
     out : int32 array, (3, n)
         Output: chosen residuals in 1/64 step.
     tokens, count : int64 array, int
@@ -151,7 +151,7 @@ def search_row(
                         chain[x, goal, k] = sequence[k]
                     vector_of(sequence, book, vectors, top, vector)
                     v0, v1, v2 = int32(vector[0]), int32(vector[1]), int32(vector[2])
-                    new_survivor[goal, 3], new_survivor[goal, 4] = escaped_weights(vector, weights)
+                    both = left_part(vector[0], vector[1], vector[2], weights)
                 else:
                     which = uint64((book << SYMBOL_BITS) | entry)
                     signs, _ = sign_pattern(u[0], u[1], u[2], magnitudes, which)
@@ -160,8 +160,8 @@ def search_row(
                     v0, v1 = int32(vectors[row, 0]), int32(vectors[row, 1])
                     v2 = int32(vectors[row, 2])
                     both = np.int64(left[which])
-                    new_survivor[goal, 3] = both & 0xFFFF
-                    new_survivor[goal, 4] = both >> 16
+                new_survivor[goal, 3] = both & 0xFFFF
+                new_survivor[goal, 4] = both >> 16
                 new_survivor[goal, 0] = scale_residual(v0, step)
                 if components > 1:
                     new_survivor[goal, 1] = scale_residual(v1, step)
@@ -232,7 +232,7 @@ def greedy_row(
         table = y_class + np.int64(chroma_class[uint64(level)])
         far = weight * (lengths[(uint64(table) << U_SYMBOL_BITS) + U_ESCAPE] + FAR_BITS)
         a0, a1, a2 = abs(u0), abs(u1), abs(u2)
-        best, entry = UNREACHED, np.int64(-1)
+        best, entry, both = UNREACHED, np.int64(-1), np.int64(0)
         if a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1:
             best, entry = nearest(
                 a0, a1, a2, cells, cell_of(a0, a1, a2, 0, chroma_cells), magnitudes, 0, lengths,
@@ -248,7 +248,7 @@ def greedy_row(
             if other < limit:
                 vector_of(sequence, 0, vectors, top, vector)
                 out[0, x], out[1, x], out[2, x] = vector[0], vector[1], vector[2]
-                e, g = escaped_weights(vector, weights)
+                both = left_part(vector[0], vector[1], vector[2], weights)
                 count = put_escaped(
                     tokens, count, spans, sequence, 0, table, y_class // chroma_classes, labels,
                     sizes, counts,
@@ -260,8 +260,8 @@ def greedy_row(
             for c in range(3):
                 out[c, x] = vectors[row, c]
             both = np.int64(left[entry])
-            e, g = int32(both & 0xFFFF), int32(both >> 16)
             count = put(tokens, count, spans, table, entry, signs, bits, counts)
+        e, g = int32(both & 0xFFFF), int32(both >> 16)
         left0 = scale_residual(out[0, x], step)
         left1 = scale_residual(out[1, x], step)
         left2 = scale_residual(out[2, x], step)

@@ -21,6 +21,7 @@ __all__ = [
     "decode_row_2",
     "decode_row_4",
     "entry_weights",
+    "left_part",
     "pack_activity",
     "unpack_row",
 ]
@@ -46,6 +47,17 @@ def decode_wide(state, position, words, top):
         value = (value << 8) | raw
     value -= (value >> 23) << 24
     return min(max(value * 64, -top), top), state, position
+
+
+@forced
+def left_part(r0, r1, r2, weights):
+    """Return what a pair adds to its right neighbour's activities: luma + (chroma << 16).
+
+    The residuals, or their magnitudes, are in 1/64 step.
+    """
+    e = min((min(abs(r0) >> 2, 4095) * np.int64(weights[0, 9])) >> 8, 16383)
+    g = min((min((abs(r1) + abs(r2)) >> 2, 4095) * np.int64(weights[1, 9])) >> 8, 16383)
+    return e | (g << 16)
 
 
 @jit
@@ -93,10 +105,20 @@ def decode_escaped(
             r1 = min(max(r1 * 4 + np.int64(vectors[at, 1]), -top), top)
             r2 = min(max(r2 * 4 + np.int64(vectors[at, 2]), -top), top)
     out[0, x], out[1, x], out[2, x] = r0, r1, r2
-    e = min((min(abs(r0) >> 2, 4095) * np.int64(weights[0, 9])) >> 8, 16383)
-    g = min((min((abs(r1) + abs(r2)) >> 2, 4095) * np.int64(weights[1, 9])) >> 8, 16383)
     trellis = (trellis >> ONE) ^ (book * uint64(sizes[6])) ^ (branch << ONE)
-    return state, position, trellis, uint64(e | (g << 16))
+    return state, position, trellis, uint64(left_part(r0, r1, r2, weights))
+
+
+@forced
+def place(x, symbol, raw, trellis, row, left, packed):
+    """Put an entry and its signs into ``row[x]``.
+
+    Returns the next trellis state and what the entry adds to activities further right.
+    """
+    entry = ((trellis & ONE) << U_SYMBOL_BITS) | symbol
+    magnitudes = uint64(packed[entry])
+    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
+    return (trellis >> ONE) ^ (magnitudes >> uint64(48)), uint64(left[entry])
 
 
 @forced
@@ -129,11 +151,8 @@ def decode_pair(
     state, position = refill(state >> bits, position, words)
     if symbol == escape:
         return state, position, trellis, near, np.int64(luma)
-    entry = (book << U_SYMBOL_BITS) | symbol
-    magnitudes = uint64(packed[entry])
-    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
-    trellis = (trellis >> ONE) ^ (magnitudes >> uint64(48))
-    return state, position, trellis, uint64(left[entry]), np.int64(-1)
+    trellis, near = place(x, symbol, raw, trellis, row, left, packed)
+    return state, position, trellis, near, np.int64(-1)
 
 
 @forced
@@ -162,11 +181,8 @@ def decode_far(
             x, state, position, trellis, uint64(luma_class), escaped, words, weights, sizes, top,
             slots, spans, labels, vectors,
         )  # fmt: skip
-    entry = (book << U_SYMBOL_BITS) | symbol
-    magnitudes = uint64(packed[entry])
-    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
-    trellis = (trellis >> ONE) ^ (magnitudes >> uint64(48))
-    return state, position, trellis, uint64(left[entry])
+    trellis, near = place(x, symbol, raw, trellis, row, left, packed)
+    return state, position, trellis, near
 
 
 @jit
@@ -335,8 +351,7 @@ def entry_weights(packed, weights, left):
     ``left`` is uint32, (codebooks << SYMBOL_BITS,).
     """
     for i in range(left.shape[0]):
-        luma = min((packed[i] & 0xFFFF) >> 2, 4095)
-        chroma = min((((packed[i] >> 16) & 0xFFFF) + ((packed[i] >> 32) & 0xFFFF)) >> 2, 4095)
-        e = min((luma * np.int64(weights[0, 9])) >> 8, 16383)
-        g = min((chroma * np.int64(weights[1, 9])) >> 8, 16383)
-        left[i] = e | (g << 16)
+        numbers = packed[i]
+        left[i] = left_part(
+            numbers & 0xFFFF, (numbers >> 16) & 0xFFFF, (numbers >> 32) & 0xFFFF, weights
+        )

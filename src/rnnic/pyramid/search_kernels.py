@@ -1,7 +1,7 @@
 """What a residual is coded as: candidates of a cell, escapes, tokens (encoder only)."""
 
 import numpy as np
-from numpy import float32, int32, uint64
+from numpy import float32, uint64
 
 from rnnic._jit import forced, jit
 from rnnic.entropy.rans import PROBABILITY_BITS, SLOT_MASK, SYMBOL_BITS, U_SYMBOL_BITS
@@ -14,7 +14,6 @@ __all__ = [
     "REACH_0",
     "REACH_1",
     "cell_of",
-    "escaped_weights",
     "nearest",
     "put",
     "put_escaped",
@@ -77,6 +76,20 @@ def sign_pattern(u0, u1, u2, magnitudes, at):
     return pattern, bits
 
 
+@forced
+def level_row(z, depth, used, luma_class, sizes):
+    """Return the table that an entry at scale ``4**z`` of a pair of ``depth`` escapes is coded with.
+
+    ``used`` is its codebook.
+    """
+    luma_classes, contexts, far = sizes[2], sizes[4], sizes[7]
+    if z < depth:
+        return far + used * contexts + contexts - 5 + min(z, 4)
+    if z == 0:
+        return far + used * contexts + luma_classes * 4 + luma_class
+    return far + luma_classes * (min(z, 4) - 1) + luma_class
+
+
 @jit
 def search_escaped(
     u, depth, side, book, table, luma_class, cells, magnitudes, lengths, vectors, weight, sizes,
@@ -86,14 +99,13 @@ def search_escaped(
 
     ``sequence[1 + z]`` becomes ``entry << 3 | signs`` at scale ``4**z``; cost includes bits.
     """
-    luma_classes, contexts, far = sizes[2], sizes[4], sizes[7]
     sides, chroma_cells = sizes[8], sizes[9]
-    rare = far + book * contexts + luma_classes * 4 + luma_class
     rate = lengths[(table << SYMBOL_BITS) + ESCAPE]
     if depth > 0:
+        rare = level_row(0, 0, book, luma_class, sizes)
         rate += lengths[(rare << SYMBOL_BITS) + ESCAPE]
     for z in range(1, depth):
-        row = far + luma_classes * (min(z, 4) - 1) + luma_class
+        row = level_row(z, z, 0, luma_class, sizes)
         rate += lengths[(row << SYMBOL_BITS) + ESCAPE]
     o0, o1, o2 = float32(0), float32(0), float32(0)
     g = float32(4.0**depth)
@@ -102,12 +114,7 @@ def search_escaped(
         if abs(v0) > REACH_0 or abs(v1) > REACH_1 or abs(v2) > REACH_1:
             return HUGE
         used = book if z == 0 else 0
-        if z == depth:
-            row = far + luma_classes * (min(z, 4) - 1) + luma_class
-            if z == 0:
-                row = rare
-        else:
-            row = far + used * contexts + contexts - 5 + min(z, 4)
+        row = level_row(z, depth, used, luma_class, sizes)
         best, entry = HUGE, np.int64(0)
         for p in range(sides):
             if z > 0 or p == side:
@@ -182,14 +189,6 @@ def vector_of(sequence, book, vectors, top, out):
 
 
 @forced
-def escaped_weights(vector, weights):
-    """Return what an escaped pair adds to its right neighbour's activities."""
-    e = (min(abs(vector[0]) >> 2, 4095) * np.int64(weights[0, 9])) >> 8
-    g = (min((abs(vector[1]) + abs(vector[2])) >> 2, 4095) * np.int64(weights[1, 9])) >> 8
-    return int32(min(e, 16383)), int32(min(g, 16383))
-
-
-@forced
 def put(tokens, count, spans, row, symbol, raw, bits, counts):
     """Queue a token; returns the new number of tokens."""
     span = np.int64(spans[(row << SYMBOL_BITS) | symbol])
@@ -204,14 +203,13 @@ def put(tokens, count, spans, row, symbol, raw, bits, counts):
 @jit
 def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels, sizes, counts):
     """Queue the tokens of an escaped pair."""
-    luma_classes, contexts, far = sizes[2], sizes[4], sizes[7]
     depth = sequence[0]
     count = put(tokens, count, spans, table, ESCAPE, 0, 0, counts)
-    rare = far + book * contexts + luma_classes * 4 + luma_class
     if depth > 0:
+        rare = level_row(0, 0, book, luma_class, sizes)
         count = put(tokens, count, spans, rare, ESCAPE, 0, 0, counts)
     for z in range(1, depth):
-        row = far + luma_classes * (min(z, 4) - 1) + luma_class
+        row = level_row(z, z, 0, luma_class, sizes)
         count = put(tokens, count, spans, row, ESCAPE, 0, 0, counts)
     if depth == MAX_ESCAPES:
         for c in range(3):
@@ -222,12 +220,7 @@ def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels,
         return count
     for z in range(depth, -1, -1):
         used = book if z == 0 else 0
-        if z == depth:
-            row = far + luma_classes * (min(z, 4) - 1) + luma_class
-            if z == 0:
-                row = rare
-        else:
-            row = far + used * contexts + contexts - 5 + min(z, 4)
+        row = level_row(z, depth, used, luma_class, sizes)
         entry = sequence[1 + z] >> 3
         bits = np.int64(labels[(used << SYMBOL_BITS) | entry]) & 3
         count = put(tokens, count, spans, row, entry, sequence[1 + z] & 7, bits, counts)

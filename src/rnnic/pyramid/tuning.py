@@ -23,7 +23,6 @@ TRUST = 200.0
 """Samples that the model's own numbers count for."""
 BITS_PER_NUMBER = 5.0
 LEAST_EXPECTED = 0.15
-Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float32]
 
 
