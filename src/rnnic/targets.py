@@ -65,7 +65,8 @@ class Search:
     slope : float, optional
         How much the excess changes with the logarithm of the control, near the target.
     trials : int
-        So many encodes are enough once a good and a bad control are known.
+        So many encodes are enough once a good and a bad control are known, one more where the best
+        result is further from the target than is refined.
     settled : float
         With an excess beyond it, a result that costs hardly less than the one before ends the search.
     refinable : float
@@ -137,7 +138,9 @@ class Search:
             done = done or (reached > self.settled and value > _LITTLE * least)
             if reached >= 0 and (best is None or value < least):
                 best, least, reached_best = result, value, reached
-            if done or (good and bad and best is not None and len(tried) >= self.trials):
+            # One more encode where the best is so far off that it was not refined.
+            enough = self.trials + (self.refinable < reached_best < math.inf)
+            if done or (good and bad and best is not None and len(tried) >= enough):
                 break
             width = abs(good.place - bad.place) if good and bad else math.inf
             slope = self._slope(slope, last, trial)
