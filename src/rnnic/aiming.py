@@ -1,9 +1,9 @@
 """Where the search for a target begins: cheap encodes of a sample of the image.
 
-The PSNR and the size of a sample follow the step size as those of the whole image do, and the least
-effort follows the others; so encodes at the least effort, of a sample and then of the whole image, tell
-what the image will have at the effort asked for. What that adds is taken from usual photos: encodes of the
-sample at that effort take long and say no more (training crops).
+The PSNR and the size of a sample follow the step size as those of the whole image do, and low efforts
+follow the others; so encodes at the least effort of a sample, and then one without a trellis of the whole
+image, tell what the image will have at the effort asked for. What a trellis adds is taken from usual photos.
+What was fitted to the whole image serves the encodes that follow.
 """
 
 import math
@@ -39,6 +39,7 @@ _MAX_CELLS = 256
 _MIN_CELLS = 12
 LEAST_EFFORT = 1
 _NO_TRELLIS = 2
+"""The greatest effort without a trellis."""
 _COARSE_TRIALS = 6
 _FARTHEST = math.log(4.0)
 _PROBE_BIAS = 0.2
@@ -50,7 +51,7 @@ _LEAST_RESPONSE = 0.1
 _TRUST = 0.15
 _MAX_TOUCHES = 8
 _USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
-_SAVED = 0.06
+_SAVED = 0.02
 """What efforts with a trellis add to the PSNR, and the share of bytes they save (training crops)."""
 
 
@@ -114,7 +115,7 @@ class Goal(ABC):
 
     @abstractmethod
     def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
-        """Return the usual excess at an effort with a trellis beyond that at the least."""
+        """Return the usual excess at an effort with a trellis beyond that without."""
 
     @abstractmethod
     def guess(self, pixels: Pixels, photos: Photos) -> float:
@@ -254,7 +255,7 @@ def aim_at(
     pixels: Pixels,
     effort: int,
     span: tuple[float, float],
-    encode: Callable[[Pixels, float], Made],
+    encode: Callable[[Pixels, float, int], Made],
     photos: Photos,
 ) -> Aim:
     """Find the control to begin with.
@@ -268,12 +269,11 @@ def aim_at(
     span : tuple of float
         Least and greatest control.
     encode : callable
-        Encodes pixels at the least effort and a control.
+        Encodes pixels at a control and an effort; what it keeps at 2 serves higher efforts.
     photos : Photos
         What usual photos have.
     """
     sample = sample_of(pixels)
-    share = sample.size / pixels.size
 
     def moved(control: float, excess: float, slope: float) -> float:
         way = (goal.lean - excess) / slope
@@ -283,16 +283,17 @@ def aim_at(
     slope, excess = goal.slope, math.nan
     at = min(max(goal.guess(pixels, photos), span[0]), span[1])
 
-    def approach(of: Pixels, part: float, control: float, gain: Callable[[float], float]) -> Made:
-        """Encode at the least effort until the target is near, were the excess greater by `gain`."""
+    def approach(of: Pixels, lighter: int, gain: Callable[[float], float]) -> Made:
+        """Encode until the target is near, were the excess greater by `gain`."""
         nonlocal slope, at, excess
-        made = encode(of, control)
-        at, excess = control, goal.excess(made, of, part) + gain(control)
+        part = of.size / pixels.size
+        made = encode(of, at, lighter)
+        excess = goal.excess(made, of, part) + gain(at)
         for _ in range(_COARSE_TRIALS):
             following = moved(at, excess, slope)
             if abs(excess) <= goal.near or following == at:
                 break
-            made = encode(of, following)
+            made = encode(of, following, lighter)
             found = goal.excess(made, of, part) + gain(following)
             if math.isfinite(excess) and math.isfinite(found):
                 seen = (found - excess) / math.log(following / at)
@@ -301,23 +302,24 @@ def aim_at(
             at, excess = following, found
         return made
 
-    trellis = effort > _NO_TRELLIS
+    def sampled(control: float) -> float:
+        return goal.sampled(control) if sample is not pixels else 0.0
 
     def gain(control: float) -> float:
-        return goal.gain(control, effort, pixels.shape[2], photos) if trellis else 0.0
+        return goal.gain(control, effort, pixels.shape[2], photos)
 
-    of, part = sample, share
-    if sample is not pixels:
-        made = approach(of, part, at, goal.sampled)
-        at = moved(at, excess + gain(at), slope)
-    if sample is pixels or trellis:
-        of, part = pixels, 1.0
-        made = approach(of, part, at, gain)
+    trellis = effort > _NO_TRELLIS
+    of, made = sample, approach(sample, LEAST_EFFORT, sampled)
+    if trellis:
+        if not math.isnan(excess):
+            at = moved(at, excess + gain(at), slope)
+        of, made = pixels, approach(pixels, _NO_TRELLIS, gain)
     first = at if math.isnan(excess) else moved(at, excess, slope)
-    size = len(made.data) / part
+    share = of.size / pixels.size
+    size = len(made.data) / share
     if not trellis:
         return Aim(first, slope, cache(partial(_usual, goal, made)), size)
-    return Aim(first, slope, cache(partial(_probed, goal, made, of, part)), size)
+    return Aim(first, slope, cache(partial(_probed, goal, made, of, share)), size)
 
 
 def _usual(goal: Goal, made: Made, factor: float = 1.0) -> list[float]:

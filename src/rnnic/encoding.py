@@ -440,15 +440,15 @@ def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
     options, method = encoder.options, encoder.method
     span = method.control_range(encoder.header.bit_depth)
 
-    def rough(pixels: Pixels, control: float) -> Encoded:
-        lighter = encoder.with_options(replace(options, effort=LEAST_EFFORT))
+    def encode(pixels: Pixels, control: float, effort: int) -> Encoded:
+        lighter = encoder.with_options(replace(options, effort=effort))
         if pixels is not encoder.pixels:
             lighter = replace(encoder, pixels=pixels, options=lighter.options, memory={})
-        return lighter.run(control, progress, "aiming", rough=True)
+        return lighter.run(control, progress, "aiming", rough=effort == LEAST_EFFORT)
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
-    return aim_at(goal, encoder.pixels, effort, span, rough, method.photos)
+    return aim_at(goal, encoder.pixels, effort, span, encode, method.photos)
 
 
 def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) -> Found[Encoded]:

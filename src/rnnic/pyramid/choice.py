@@ -57,7 +57,7 @@ class _Fitted(NamedTuple):
     """What was fitted to a tile, and with what."""
 
     fit: Fit
-    effort: int
+    density: float
     step: int
 
 
@@ -112,13 +112,13 @@ class TileMemory:
     def fit_near(self, step: int, effort: int) -> Fit | None:
         """Return what was fitted last, if that suits."""
         last = self._fitted
-        if last is None or last.effort != effort:
+        if last is None or last.density != fit_density(effort):
             return None
         return last.fit if abs(math.log(step / last.step)) <= NEAR_STEPS else None
 
     def keep_fit(self, fit: Fit, step: int, effort: int) -> None:
         """Keep what was fitted."""
-        self._fitted = _Fitted(fit, effort, step)
+        self._fitted = _Fitted(fit, fit_density(effort), step)
 
 
 class BestTile:
