@@ -10,28 +10,32 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnic.container import TileBox, window_of
 from rnnic.methods import Photos, Touch
-from rnnic.metrics import psnr
+from rnnic.metrics import psnr, squared_error
 
 __all__ = [
     "LEAST_EFFORT",
+    "DB",
     "Aim",
     "Goal",
     "Made",
     "PsnrGoal",
     "SizeGoal",
     "aim_at",
-    "refine",
     "sample_of",
+    "squared_error_of",
 ]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
+Places = Sequence[TileBox]
+DB = 10 / math.log(10)
+"""Decibels of a factor e."""
 
 _BLOCK = 56
 _CELL = 128
@@ -42,14 +46,8 @@ _NO_TRELLIS = 2
 """The greatest effort without a trellis."""
 _COARSE_TRIALS = 6
 _FARTHEST = math.log(4.0)
-_PROBE_BIAS = 0.2
 _STRONGER = 1.4
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
-_MILD_BIAS, _STRONG_BIAS = 0.2, 0.8
-_LEAST_RESPONSE = 0.1
-"""Even a part without residuals, which a probe does not move, may get some with less weight of bits."""
-_TRUST = 0.15
-_MAX_TOUCHES = 8
 _USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
 _SAVED = 0.02
 """What efforts with a trellis add to the PSNR, and the share of bytes they save (training crops)."""
@@ -70,11 +68,12 @@ class Made(Protocol):
     def touch(self) -> Touch | None:
         """What codes parts anew, where it is known."""
 
+    @property
+    def left(self) -> bool:
+        """Whether there are parts that it has not coded yet."""
+
     def touched(self, part: int, bias: float) -> Self:
         """Code a part anew."""
-
-
-Result = TypeVar("Result", bound=Made)
 
 
 class Goal(ABC):
@@ -112,6 +111,10 @@ class Goal(ABC):
         """Return the usual excess of an image beyond that of its sample (training crops)."""
         del control
         return 0.0
+
+    @abstractmethod
+    def shares(self, made: Made, pixels: Pixels) -> list[float]:
+        """Return what part of the response to a bias comes from each part of the image."""
 
     @abstractmethod
     def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
@@ -158,6 +161,22 @@ class PsnrGoal(Goal):
         """Return how much more PSNR images have than their samples, whose blocks have more borders."""
         return 0.05 + 0.2 * math.log(max(control / 4, 1.0))
 
+    def shares(self, made: Made, pixels: Pixels) -> list[float]:
+        """Return the shares of the squared error."""
+        assert made.touch is not None
+        parts = [
+            squared_error_of(made, pixels, made.touch.places(part))
+            for part in range(made.touch.parts)
+        ]
+        total = sum(parts)
+        return [part / total if total else 0.0 for part in parts]
+
+    def budget(self, pixels: Pixels) -> float:
+        """Return the squared error of an image in the middle of what is allowed."""
+        count = squared_error(pixels, pixels)[1]
+        peak = float(np.iinfo(pixels.dtype).max)
+        return peak**2 * count * math.exp(-(self.target + self.middle) / DB)
+
     def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
         """Return dB; higher efforts find a little more."""
         gains = photos.grey_gains if channels < 3 else photos.gains
@@ -198,6 +217,12 @@ class SizeGoal(Goal):
         """Return the logarithm of target / bytes."""
         return math.log(self.target * share / self.measure(made, pixels))
 
+    def shares(self, made: Made, pixels: Pixels) -> list[float]:
+        """Return equal ones."""
+        del pixels
+        assert made.touch is not None
+        return [1 / made.touch.parts] * made.touch.parts
+
     def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
         """Return the logarithm of how many times the bytes would fit."""
         del control, effort, channels, photos
@@ -220,16 +245,22 @@ class Aim:
         The control.
     slope : float
         Change of the excess with the logarithm of the control.
-    probe : callable
-        Gives the change with the bias of each part, see `rnnic.methods.Touch`.
+    response : float
+        Change with the bias of all parts of a method's finest pass, see `rnnic.methods.Touch`.
     size : float
-        About the bytes of a file near the target, at the least effort.
+        About the bytes of a file near the target, at a low effort.
+    rough : Made, optional
+        The image without a trellis, where the effort has one.
+    rough_at : float
+        Its control.
     """
 
     first: float
     slope: float
-    probe: Callable[[], list[float]]
+    response: float
     size: float
+    rough: Made | None = None
+    rough_at: float = math.nan
 
 
 def sample_of(pixels: Pixels) -> Pixels:
@@ -315,109 +346,15 @@ def aim_at(
             at = moved(at, excess + gain(at), slope)
         of, made = pixels, approach(pixels, _NO_TRELLIS, gain)
     first = at if math.isnan(excess) else moved(at, excess, slope)
-    share = of.size / pixels.size
-    size = len(made.data) / share
+    size = len(made.data) * pixels.size / of.size
     if not trellis:
-        return Aim(first, slope, cache(partial(_usual, goal, made)), size)
-    return Aim(first, slope, cache(partial(_probed, goal, made, of, share)), size)
+        return Aim(first, slope, goal.response, size)
+    return Aim(first, slope, _STRONGER * goal.response, size, made, at)
 
 
-def _usual(goal: Goal, made: Made, factor: float = 1.0) -> list[float]:
-    """Return about how much the excess changes with the bias of each part."""
-    touch = made.touch
-    if touch is None:
-        return []
-    return [factor * goal.response * touch.strength / touch.parts] * touch.parts
-
-
-def _probed(goal: Goal, made: Made, pixels: Pixels, share: float) -> list[float]:
-    """Return how much the excess changes with the bias of each part; quick ones are tried."""
-    found = []
-    excess = goal.excess(made, pixels, share)
-    touch = made.touch
-    if touch is None or touch.costly or not math.isfinite(excess):
-        return _usual(goal, made, _STRONGER)
-    for part in range(touch.parts):
-        made = made.touched(part, _PROBE_BIAS)
-        after = goal.excess(made, pixels, share)
-        change = (after - excess) / _PROBE_BIAS / goal.response
-        found.append(_STRONGER * min(max(change, _LEAST_RESPONSE), 2.0) * goal.response)
-        excess = after
-    return found
-
-
-def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) -> Result:
-    """Bring an encoded image nearer to its goal by coding parts of it with another weight of bits.
-
-    What is returned is the nearest found that meets the goal, or else the one given.
-    """
-    if made.touch is None or not math.isfinite(excess):
-        return made
-    best, least = made, excess if excess >= 0 else math.inf
-    responses = aim.probe()
-    parts = range(made.touch.parts)
-    biases = [0.0 for _ in parts]
-    now, expected, seen = made, 0.0, 0.0
-    trust = _TRUST * sum(map(abs, responses))
-    # Biases of the latest part, and what they gave, below and above the middle.
-    latest, below, above = -1, None, None
-    for _ in range(_MAX_TOUCHES):
-        missing = goal.middle - excess
-        if below is not None and above is not None:
-            part = latest
-            share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
-            bias = below[0] + share * (above[0] - below[0])
-        else:
-            # What parts before did tells of the next; at first the probes are believed.
-            scale = (
-                min(max((trust + seen) / (trust + expected), _LEAST_RESPONSE), 4.0)
-                if trust
-                else 1.0
-            )
-            part, bias = _next_touch(missing / scale, responses, biases)
-        if part < 0:
-            break
-        if part != latest:
-            latest, below, above = part, None, None
-            if missing > 0:
-                below = biases[part], excess
-            else:
-                above = biases[part], excess
-        now = now.touched(part, bias)
-        after = goal.excess(now, pixels)
-        change = (bias - biases[part]) * responses[part]
-        expected += abs(change)
-        seen += (after - excess) * math.copysign(1, change)
-        excess, biases[part] = after, bias
-        if 0 <= excess < least:
-            best, least = now, excess
-        if 0 <= excess <= goal.tolerance:
-            break
-        if excess < goal.middle:
-            below = bias, excess
-        else:
-            above = bias, excess
-    return best
-
-
-def _next_touch(
-    missing: float, responses: Sequence[float], biases: Sequence[float]
-) -> tuple[int, float]:
-    """Return the part to code next and its new bias; part -1 where all together cannot do it.
-
-    As few parts as can do it with mild biases share the work equally.
-    """
-    for limit in (_MILD_BIAS, _STRONG_BIAS):
-        ways = [
-            math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
-        ]
-        reach = [way * r for way, r in zip(ways, responses, strict=True)]
-        useful = [k for k in range(len(reach)) if reach[k] * missing > 0]
-        useful.sort(key=lambda k: -abs(reach[k]))
-        total = 0.0
-        for k in useful:
-            total += reach[k]
-            if abs(total) >= abs(missing):
-                first = useful[0]
-                return first, biases[first] + ways[first] * missing / total
-    return -1, 0.0
+def squared_error_of(made: Made, pixels: Pixels, places: Places) -> float:
+    """Return the sum of squared errors in some places of an image."""
+    rebuilt = made.reconstruction.reshape(pixels.shape)
+    return sum(
+        squared_error(pixels[window_of(place)], rebuilt[window_of(place)])[0] for place in places
+    )

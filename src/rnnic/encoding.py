@@ -1,19 +1,21 @@
 """Encoding images: options in, a file out."""
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, SizeGoal, aim_at, refine
+from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, SizeGoal, aim_at
 from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
 from rnnic.container import Header, TileBox, serialize, tile_boxes, window_of
 from rnnic.errors import OptionError, UnsupportedImageError
+from rnnic.landing import Landing, refine
 from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
 from rnnic.methods import EncodedTiles, Memory, Method, TileTrace, Touch, method_by_name
@@ -68,6 +70,11 @@ class Encoded:
     def touch(self) -> Touch | None:
         """What codes parts anew, where it is known."""
         return self._tiles.touch
+
+    @property
+    def left(self) -> bool:
+        """Whether there are parts that `touched` is to code before this is an image's file."""
+        return self._tiles.left
 
     def touched(self, part: int, bias: float) -> "Encoded":
         """Code a part anew, see `rnnic.methods.Touch`; this file is not changed."""
@@ -311,6 +318,7 @@ class _Encoder:
         *,
         reconstruct: bool = True,
         rough: bool = False,
+        in_parts: bool = False,
     ) -> EncodedTiles:
         """Encode the tiles."""
         told = None if progress is None else lambda done: progress(done, what)
@@ -323,6 +331,7 @@ class _Encoder:
             told,
             reconstruct=reconstruct,
             rough=rough,
+            in_parts=in_parts,
             memory=self.memory if self.options.has_target else None,
         )
 
@@ -335,10 +344,16 @@ class _Encoder:
         return serialize(header, payloads, self.metadata)
 
     def run(
-        self, control: float, progress: Progress | None, what: str, *, rough: bool = False
+        self,
+        control: float,
+        progress: Progress | None,
+        what: str,
+        *,
+        rough: bool = False,
+        in_parts: bool = False,
     ) -> Encoded:
-        """Encode the image."""
-        return self._wrap(self.tiles(control, progress, what, rough=rough))
+        """Encode the image; `in_parts`, what is given may be `Encoded.left`."""
+        return self._wrap(self.tiles(control, progress, what, rough=rough, in_parts=in_parts))
 
     def _wrap(self, tiles: EncodedTiles) -> Encoded:
         reconstruction = tiles.reconstruction
@@ -451,24 +466,46 @@ def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
     return aim_at(goal, encoder.pixels, effort, span, encode, method.photos)
 
 
+class _Trial(NamedTuple):
+    """An encode of a search; where it is `Encoded.left`, the excess is foreseen."""
+
+    made: Encoded
+    control: float
+    excess: float
+
+
 def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) -> Found[Encoded]:
     """Search the control that meets a goal."""
     method = encoder.method
+    landing = None
+    if isinstance(goal, PsnrGoal) and aim.rough is not None and aim.rough.touch is not None:
+        landing = Landing(goal, aim, aim.rough, encoder.pixels)
     trials = 0
 
-    def attempt(control: float) -> Encoded:
+    def attempt(control: float) -> _Trial:
         nonlocal trials
         trials += 1
-        return encoder.run(control, progress, f"trial {trials}")
+        what = f"trial {trials}"
+        made = encoder.run(control, progress, what, in_parts=landing is not None)
+        if landing is None or not made.left:
+            return _Trial(made, control, goal.excess(made, encoder.pixels))
+        made, excess = landing.approach(made, control)
+        return _Trial(made, control, excess)
 
-    def excess(made: Encoded) -> float:
-        return goal.excess(made, encoder.pixels)
+    def cost(trial: _Trial) -> float:
+        if trial.made.left:
+            return math.inf
+        return len(trial.made.data) if isinstance(goal, PsnrGoal) else trial.excess
 
-    def cost(made: Encoded) -> float:
-        return len(made.data) if isinstance(goal, PsnrGoal) else excess(made)
-
-    def refined(made: Encoded, over: float) -> Encoded:
-        return refine(goal, aim, made, encoder.pixels, over)
+    def refined(trial: _Trial, over: float) -> _Trial:
+        made = trial.made
+        if landing is not None and made.left:
+            made, over = landing.complete(made, trial.control)
+            trial = _Trial(made, trial.control, over)
+            if 0 <= over <= goal.tolerance:
+                return trial
+        other = refine(goal, aim, made, encoder.pixels, over)
+        return trial if other is made else _Trial(other, trial.control, goal.excess(other, encoder.pixels))
 
     span = method.control_range(encoder.header.bit_depth)
     search = Search(
@@ -483,4 +520,5 @@ def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) 
         settled=goal.settled,
         refinable=goal.refinable,
     )
-    return search.run(attempt, excess, refined, cost)
+    found = search.run(attempt, lambda trial: trial.excess, refined, cost)
+    return Found(found.result and found.result.made, found.reached, found.at_end)

@@ -89,6 +89,8 @@ class EncodedTiles:
     """Codes parts anew, where the options have a target and the method can."""
     drawn: bool = False
     """Whether a tile is without loss because it takes fewer bytes so; the control does not matter there."""
+    left: bool = False
+    """Whether there are parts that `touch` has not coded yet: their pixels are any, the payloads not whole."""
 
 
 class Touch(ABC):
@@ -99,16 +101,26 @@ class Touch(ABC):
 
     parts: int
     """Number of parts; each is spread over the image."""
+    biases: list[float]
+    """Those that parts were coded with last."""
     strength: float
     """How much coding a whole image anew changes it, as multiple of what its finest pass does."""
-    costly: bool
-    """Whether a part takes as long as it did first, so that trying is not worth it."""
-
     @abstractmethod
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code part 0 … `parts` - 1 with the usual weight of bits times e ** `bias`.
 
         Returns the image with all parts as they were coded last; one returned before is not changed.
+        """
+
+    @abstractmethod
+    def places(self, part: int) -> list[TileBox]:
+        """Return which pixels a part is about."""
+
+    @abstractmethod
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return squared errors of a part in the two coarser levels that come before it, where parts are left.
+
+        An encode without a trellis gives them too. Their units are the same in all encodes of an image.
         """
 
 
@@ -160,6 +172,7 @@ class Method(ABC):
         *,
         reconstruct: bool = True,
         rough: bool = False,
+        in_parts: bool = False,
         memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image (H, W, c) with c = 1 or 3, cut into the tiles given.
@@ -167,7 +180,8 @@ class Method(ABC):
         Without `reconstruct` the reconstruction, which takes as much memory as the image, may be left out.
         A `rough` encode leaves out what takes long and hardly changes the PSNR. Encodes given the same
         `memory`, of the same pixels and tiles, may use what those before found.
-        A method that has efforts gives an `EncodedTiles.touch` where the options have a target.
+        A method that has efforts gives an `EncodedTiles.touch` where the options have a target; `in_parts`
+        leaves the parts to it, where they take much of the time.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["max_error", "psnr"]
+__all__ = ["max_error", "psnr", "squared_error"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 _ROWS_AT_ONCE = 256
@@ -54,12 +54,24 @@ def psnr(first: Pixels, second: Pixels) -> float:
     float
         Infinity where the colours are equal.
     """
+    total, count = squared_error(first, second)
+    peak = float(np.iinfo(first.dtype).max)
+    return math.inf if total == 0 else 10 * math.log10(peak**2 * count / total)
+
+
+def squared_error(first: Pixels, second: Pixels) -> tuple[float, int]:
+    """Return the sum of squared differences of colours, and how many samples it is of.
+
+    Parameters
+    ----------
+    first, second : uint8 or uint16 (H, W) or (H, W, c), c = 1 … 4
+        As for :func:`psnr`.
+    """
     total, count = 0.0, 0
     for squares in _squares(first, second):
         total += float(squares.sum())
         count += squares.size
-    peak = float(np.iinfo(first.dtype).max)
-    return math.inf if total == 0 else 10 * math.log10(peak**2 * count / total)
+    return total, count
 
 
 def max_error(first: Pixels, second: Pixels) -> float:

@@ -99,10 +99,12 @@ class Search:
         encode : callable
             Makes a result of a control.
         excess : callable
-            How far a result goes beyond the target; it meets it from 0 on.
+            How far a result goes beyond the target; it meets it from 0 on. It may be foreseen, where it is
+            beyond `refinable`.
         refine : callable, optional
             Is given a result and its excess, which is not within the tolerance; returns a result of
-            the same control that is nearer to the target, or the same.
+            the same control that is nearer to the target, or the same. One that was foreseen to meet the
+            target may miss it then.
         cost : callable, optional
             Of the results that meet the target, the one of the least cost is the best; the one of the
             least excess by default.
@@ -114,6 +116,7 @@ class Search:
         place: float | None = self._place(min(max(self.first, self.span[0]), self.span[1]))
         before = math.inf
         slope, last = self.slope, None
+        unrefined = False
         tried: set[float] = set()
         for _ in range(_MAX_TRIALS):
             if place is None or place in tried:
@@ -121,16 +124,18 @@ class Search:
             tried.add(place)
             result = encode(self._control(place))
             trial = _Trial(place, excess(result))
-            if trial.excess >= 0:
-                good = trial
-            else:
-                bad = trial
             reached = trial.excess
             far = self.refinable * (1 if len(tried) < _ENOUGH else 2)
             close = abs(reached) <= far or len(tried) >= self.trials
             if refine is not None and close and not 0 <= reached <= self.tolerance:
                 result = refine(result, reached)
                 reached = excess(result)
+                if reached < 0 < trial.excess:
+                    trial = _Trial(place, reached)  # it was foreseen, not measured
+            if trial.excess >= 0:
+                good = trial
+            else:
+                bad = trial
             value = reached if cost is None else cost(result)
             if reached > self.tolerance:
                 value *= _BEYOND
@@ -138,6 +143,7 @@ class Search:
             done = done or (reached > self.settled and value > _LITTLE * least)
             if reached >= 0 and (best is None or value < least):
                 best, least, reached_best = result, value, reached
+                unrefined = not close
             # One more encode where the best is so far off that it was not refined.
             enough = self.trials + (self.refinable < reached_best < math.inf)
             if done or (good and bad and best is not None and len(tried) >= enough):
@@ -146,6 +152,10 @@ class Search:
             slope = self._slope(slope, last, trial)
             place = self._next(good, bad, slope, halve=width > before / 2)
             before, last = width, trial
+        if best is not None and unrefined and refine is not None and reached_best > self.tolerance:
+            other = refine(best, reached_best)
+            if excess(other) >= 0:
+                best, reached_best = other, excess(other)
         if best is None:
             return Found(None, bad.excess if bad else -math.inf)
         worst = self._place(self.span[1] if self.finer_is_more else self.span[0])

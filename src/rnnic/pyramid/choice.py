@@ -33,6 +33,8 @@ LEAST_RELAXED = 8
 """Efforts from this one on encode tiles with clipped samples more than once."""
 MUCH_CLIPPED = 0.01
 RELAXATIONS = 2
+LEAST_IN_PARTS = 64
+"""Smaller tiles are quick, and may not have all lanes."""
 NEAR_STEPS = 0.2
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
 HOPE = 0.5
@@ -59,6 +61,7 @@ class _Fitted(NamedTuple):
     fit: Fit
     density: float
     step: int
+    flat: bool
 
 
 class TileMemory:
@@ -116,9 +119,14 @@ class TileMemory:
             return None
         return last.fit if abs(math.log(step / last.step)) <= NEAR_STEPS else None
 
-    def keep_fit(self, fit: Fit, step: int, effort: int) -> None:
+    @property
+    def flat(self) -> bool:
+        """Whether the tile needed so few bits that its finest pass may have none."""
+        return self._fitted is None or self._fitted.flat
+
+    def keep_fit(self, fit: Fit, step: int, effort: int, *, flat: bool) -> None:
         """Keep what was fitted."""
-        self._fitted = _Fitted(fit, fit_density(effort), step)
+        self._fitted = _Fitted(fit, fit_density(effort), step, flat)
 
 
 class BestTile:
@@ -135,6 +143,8 @@ class BestTile:
         Whether it may be without loss.
     tune : bool
         Whether filters may be fitted.
+    hints : bool
+        Whether there are to be `hints`.
     memory : TileMemory, optional
         What encodes before found; changed.
     """
@@ -149,10 +159,11 @@ class BestTile:
         *,
         exact: bool = True,
         tune: bool = True,
+        hints: bool = False,
         memory: TileMemory | None = None,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
-        self._neighbors, self._tune = neighbors, tune
+        self._neighbors, self._tune, self._hints = neighbors, tune, hints
         self._memory = TileMemory(pixels) if memory is None else memory
         self._try_exact = exact and self._memory.drawn
         self._chosen: TileEncoder | None = None
@@ -200,7 +211,7 @@ class BestTile:
         given = pixels, params, self._model, effort, self._neighbors
         known = self._memory.fit_near(params.step, effort) if self._tune else None
         tune = self._tune and known is None
-        self._chosen = TileEncoder(*given, tune=tune, fit=known)
+        self._chosen = TileEncoder(*given, tune=tune, fit=known, hints=self._hints)
         best = self._chosen.encode(weight)
         if effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
             for _ in range(RELAXATIONS):
@@ -211,14 +222,44 @@ class BestTile:
                     break
                 best, self._chosen = other, again
         tuned = self._tune and fit_density(effort) > 0
-        if known is None and tuned and 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size:
+        flat = 8 * len(best[0]) < FLAT_BITS * pixels[:, :, 0].size
+        if known is None and tuned and flat:
             plain = TileEncoder(*given, tune=False)
             other = plain.encode(weight)
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
         if known is None and self._tune:
-            self._memory.keep_fit(self._chosen.fit, params.step, effort)
+            self._memory.keep_fit(self._chosen.fit, params.step, effort, flat=flat)
         return best
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether `begin` may take the place of `encode`: there is only one way worth trying."""
+        memory = self._memory
+        known = memory.fit_near(self._params.step, self._effort) if self._tune else None
+        return (
+            known is not None
+            and fit_density(self._effort) > 0
+            and self._effort < LEAST_RELAXED
+            and not (self._try_exact or memory.flat)
+            and min(self._pixels.shape[:2]) >= LEAST_IN_PARTS
+        )
+
+    @property
+    def hints(self) -> npt.NDArray[np.float64]:
+        """`TileEncoder.hints`; zero for a tile without loss."""
+        return np.zeros((2, self._params.lanes)) if self._chosen is None else self._chosen.hints
+
+    def begin(self) -> None:
+        """Encode the tile but for its finest pass, whose lanes `again` is to code."""
+        known = self._memory.fit_near(self._params.step, self._effort)
+        given = self._pixels, self._params, self._model, self._effort, self._neighbors
+        self._chosen = TileEncoder(*given, tune=False, fit=known, hints=self._hints)
+        self._chosen.begin()
+
+    def rows_of(self, lane: int) -> slice:
+        """Return the rows of pixels that a lane is about; a tile without loss has none."""
+        return slice(0, 0) if self._chosen is None else self._chosen.rows_of(lane)
 
     def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:
         """Encode a lane of the finest pass anew; a tile without loss stays as it is."""

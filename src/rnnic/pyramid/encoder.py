@@ -53,6 +53,7 @@ BITS_PER_ZERO = 0.001
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
+_PlanePair = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]
 
 
 def states_for_effort(effort: int) -> int:
@@ -197,7 +198,8 @@ class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
-    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`.
+    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`; ``hints`` asks for
+    those.
     """
 
     def __init__(
@@ -213,6 +215,7 @@ class TileEncoder:
         counts: npt.NDArray[np.int64] | None = None,
         sink: Sink | None = None,
         targets: npt.NDArray[np.float32] | None = None,
+        hints: bool = False,
     ) -> None:
         height, width = pixels.shape[:2]
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
@@ -262,6 +265,9 @@ class TileEncoder:
         self._left = np.zeros(len(self._derived.labels), np.uint32)
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
+        self._hinting = hints
+        self.hints = np.zeros((2, params.lanes))
+        """Squared errors of the two levels before the finest, of the lanes' shares of the rows."""
 
     @property
     def fit(self) -> Fit:
@@ -271,27 +277,54 @@ class TileEncoder:
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
         for step in self._steps:
-            del self._levels[-1]  # it is coded; the finest one is kept for `again`
-            source = self._levels[-1]
-            given = self._samples, self._energies
-            children = new_planes(step, self._params.channels)
-            if not self._coded_lanes.any():
-                self._filled, self._trellis = self._before
-            self._before = self._filled.copy(), self._trellis.copy()
-            for turn in range(self._turns):
-                if self._density > 0:
-                    scaled = pass_step(self._params.step, step.level)
-                    self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
-                counts = self._histogram if turn == self._turns - 1 else NO_COUNTS
-                self._coded_lanes[:] = False
-                self._code(step, source, children, weight, counts, (0, self._params.lanes))
-            if not self._coded_lanes.any():
-                self._without_residuals(step, source, children, weight)
-            if self._sink is not None:
-                self._sink(step, self._state_of(step, source))
-            self._parents = given
-            self._samples, self._energies = children
+            self._code_whole(step, weight)
         return self._finish()
+
+    def begin(self) -> None:
+        """Encode all but the finest pass, in place of `encode`; `again` is to code each of its lanes.
+
+        There must be passes, and filters are not fitted.
+        """
+        for step in self._steps[:-1]:
+            self._code_whole(step, DEFAULT_LAMBDA)
+        _, _, (samples, energies) = self._enter(self._steps[-1])
+        samples.fill(0)
+        energies.fill(0)
+        self._parents = self._samples, self._energies
+        self._samples, self._energies = samples, energies
+
+    def _enter(
+        self, step: Pass
+    ) -> tuple[npt.NDArray[np.float32], _PlanePair, _PlanePair]:
+        """Return what a pass codes, and its parents and children."""
+        del self._levels[-1]  # it is coded; the finest one is kept for `again`
+        if not self._coded_lanes.any():
+            self._filled, self._trellis = self._before
+        self._before = self._filled.copy(), self._trellis.copy()
+        self._coded_lanes[:] = False
+        given = self._samples, self._energies
+        return self._levels[-1], given, new_planes(step, self._params.channels)
+
+    def _code_whole(self, step: Pass, weight: float) -> None:
+        """Fit and code a pass."""
+        source, given, children = self._enter(step)
+        for turn in range(self._turns):
+            if self._density > 0:
+                scaled = pass_step(self._params.step, step.level)
+                self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
+            counts = self._histogram if turn == self._turns - 1 else NO_COUNTS
+            self._coded_lanes[:] = False
+            self._code(step, source, children, weight, counts, (0, self._params.lanes))
+        if not self._coded_lanes.any():
+            self._without_residuals(step, source, children, weight)
+        if self._hinting and 1 <= step.level <= 2:
+            rows = row_errors(children[0], source)
+            for lane, own in enumerate(np.array_split(rows, self._params.lanes)):
+                self.hints[step.level - 1, lane] = own.sum()
+        if self._sink is not None:
+            self._sink(step, self._state_of(step, source))
+        self._parents = given
+        self._samples, self._energies = children
 
     def _without_residuals(
         self,
@@ -305,12 +338,12 @@ class TileEncoder:
         level = step.level
         groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
         before = [numbers.copy() for numbers in groups]
-        own = squared_error(children[0], source)
+        own = row_errors(children[0], source).sum()
         if not forget(self._fit, level, self._tables, self._band):
             return
         self._code(*given)
         # Errors are in 1/64 sample; each stands for 2**level pixels.
-        saved = (squared_error(children[0], source) - own) * 2.0**level / 4096
+        saved = (row_errors(children[0], source).sum() - own) * 2.0**level / 4096
         bits = BITS_PER_FILTERS * len(source) + step.rows * step.columns * BITS_PER_ZERO
         if saved <= weight * bits * (self._params.step / STEP_SCALE) ** 2:
             return
@@ -339,6 +372,19 @@ class TileEncoder:
             self._code(*given, NO_COUNTS, (lane, lane + 1))
             self._samples, self._energies = children
         return self._finish()
+
+    def rows_of(self, lane: int) -> slice:
+        """Return the rows of pixels that a lane of the finest pass is about."""
+        height = self._size[1]
+        if not self._steps:
+            return slice(0, height if lane == 0 else 0)
+        step = self._steps[-1]
+        ends = np.cumsum([0, *lane_rows(step.rows, self._params.lanes)])
+        if not step.along_x:
+            ends = 2 * ends
+        # An odd last row is on its own.
+        last = ends[lane + 1] >= ends[-1] > ends[lane]
+        return slice(int(ends[lane]), height if last else int(ends[lane + 1]))
 
     def relaxed(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """Return targets for another encoder, after `encode`."""
@@ -419,11 +465,13 @@ def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, tho
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
 
 
-def squared_error(children: npt.NDArray[np.int16], source: npt.NDArray[np.float32]) -> float:
-    """Return the squared error of a level's planes, which have borders, summed."""
+def row_errors(
+    children: npt.NDArray[np.int16], source: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Return the squared errors of a level's planes, which have borders, by rows."""
     height, width = source.shape[1:]
     error = children[: len(source), 2 : 2 + height, 2 : 2 + width] - source
-    return float(np.square(error, dtype=np.float64).sum())
+    return np.square(error, dtype=np.float64).sum(axis=(0, 2))
 
 
 def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:

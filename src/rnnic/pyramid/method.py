@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,7 @@ class PyramidMethod(Method):
         *,
         reconstruct: bool = True,
         rough: bool = False,
+        in_parts: bool = False,
         memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image; `control` is the step size in samples."""
@@ -181,15 +182,22 @@ class PyramidMethod(Method):
                 options.neighbors,
                 exact=options.exact_tiles,
                 tune=not rough,
+                hints=keep,
                 memory=known,
             )
+
+        left = in_parts and keep and all(start(box).has_parts for box in boxes)
 
         def encode_box(box: TileBox) -> bytes:
             nonlocal done
             encoder = start(box)
-            data, rebuilt = encoder.encode()
-            if reconstruction is not None:
-                reconstruction[window_of(box)] = rebuilt
+            data = b""
+            if left:
+                encoder.begin()
+            else:
+                data, rebuilt = encoder.encode()
+                if reconstruction is not None:
+                    reconstruction[window_of(box)] = rebuilt
             if keep:
                 kept[box] = encoder
             done += 1
@@ -207,7 +215,9 @@ class PyramidMethod(Method):
             ]
 
         drawn = any(int.from_bytes(payload[:2], "little") == EXACT for payload in payloads)
-        tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace, drawn=drawn)
+        tiles = EncodedTiles(
+            params.to_bytes(), payloads, reconstruction, trace, drawn=drawn, left=left
+        )
         if not targeted:
             return tiles
         if keep:
@@ -261,9 +271,14 @@ class _Touch(Touch):
     tiles: EncodedTiles
     threads: int
     parts: int
+    biases: list[float] = field(init=False)
+    _done: set[int] = field(default_factory=set, init=False)
 
-    def _with(self, chosen: Iterable[int], work: _Work, bias: float) -> EncodedTiles:
-        """Return the tiles, those chosen as `work` codes them."""
+    def __post_init__(self) -> None:
+        self.biases = [0.0] * self.parts
+
+    def _with(self, part: int, chosen: Iterable[int], work: _Work, bias: float) -> EncodedTiles:
+        """Return the tiles, those chosen for a part as `work` codes them."""
         assert self.tiles.reconstruction is not None
         payloads, rebuilt = list(self.tiles.payloads), self.tiles.reconstruction.copy()
         weight = DEFAULT_LAMBDA * math.exp(bias)
@@ -273,7 +288,12 @@ class _Touch(Touch):
             payloads[index], rebuilt[window_of(box)] = work(box, weight)
 
         map_threads(code, chosen, self.threads)
-        self.tiles = replace(self.tiles, payloads=payloads, reconstruction=rebuilt, touch=self)
+        self.biases[part] = bias
+        self._done.add(part)
+        left = self.tiles.left and len(self._done) < self.parts
+        self.tiles = replace(
+            self.tiles, payloads=payloads, reconstruction=rebuilt, touch=self, left=left
+        )
         return self.tiles
 
 
@@ -283,12 +303,20 @@ class _TouchTiles(_Touch):
 
     start: Callable[[TileBox], BestTile]
     strength = 2.0
-    costly = True
 
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code a group of tiles with another weight of bits."""
         chosen = range(part, len(self.boxes), self.parts)
-        return self._with(chosen, lambda box, weight: self.start(box).encode(weight), bias)
+        return self._with(part, chosen, lambda box, weight: self.start(box).encode(weight), bias)
+
+    def places(self, part: int) -> list[TileBox]:
+        """Return the tiles of a group."""
+        return list(self.boxes[part :: self.parts])
+
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return nothing of use: groups of tiles are not left."""
+        del part
+        return 0.0, 0.0
 
 
 @dataclass
@@ -297,12 +325,26 @@ class _TouchLanes(_Touch):
 
     kept: dict[TileBox, BestTile]
     strength = 1.0
-    costly = False
 
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code a lane with another weight of bits."""
         chosen = range(len(self.boxes))
-        return self._with(chosen, lambda box, weight: self.kept[box].again(weight, part), bias)
+        return self._with(part, chosen, lambda box, weight: self.kept[box].again(weight, part), bias)
+
+    def places(self, part: int) -> list[TileBox]:
+        """Return the rows of all tiles that are a lane's."""
+        found = []
+        for box in self.boxes:
+            rows = self.kept[box].rows_of(part)
+            place = box._replace(y=box.y + rows.start, height=rows.stop - rows.start)
+            if place.height > 0:
+                found.append(place)
+        return found
+
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return the sums over all tiles."""
+        first, second = sum(tile.hints[:, part] for tile in self.kept.values())
+        return float(first), float(second)
 
 
 def _trace(
