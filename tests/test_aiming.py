@@ -131,6 +131,36 @@ def test_lanes_coded_again_decode(
         np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (65, 90), (97, 71)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_lanes_that_were_left_make_the_same_bytes(
+    shape: tuple[int, int], channels: int, depth: int
+) -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    image = photo_like(*shape, channels).reshape(*shape, channels)
+    if depth == 16:
+        image = image.astype(np.uint16) * 257
+    params = PyramidParams(9 * 1024 if depth == 8 else 90_000, 8, 4, channels, depth)
+    fit = TileEncoder(image, params, model, 2)
+    fit.encode()
+    whole = TileEncoder(image, params, model, tune=False, fit=fit.fit, hints=True)
+    data, rebuilt = whole.encode()
+    parts = TileEncoder(image, params, model, tune=False, fit=fit.fit, hints=True)
+    parts.begin()
+    covered = np.zeros(shape[0], int)
+    for lane in (2, 0, 3, 1):
+        found = parts.again(DEFAULT_LAMBDA, lane)
+        rows = parts.rows_of(lane)
+        covered[rows] += 1
+        np.testing.assert_array_equal(found[1][rows], rebuilt[rows])
+    assert found[0] == data
+    np.testing.assert_array_equal(found[1], rebuilt)
+    np.testing.assert_array_equal(covered, 1)
+    np.testing.assert_array_equal(parts.hints, whole.hints)
+    assert (parts.hints > 0).all()
+
+
 def test_another_weight_moves_size_and_error() -> None:
     model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
     encoder = TileEncoder(PHOTO, PyramidParams(6000, 8, 4, 3), model)

@@ -8,9 +8,10 @@ import pytest
 from checks import photo_like
 
 import rnnic
+from rnnic import encoder as image_encoder
 from rnnic import encoding
 from rnnic.alpha import encode_alpha
-from rnnic.encoding import _Encoder
+from rnnic.encoder import ImageEncoder
 from rnnic.lossless import encode_within, looks_drawn
 from rnnic.metrics import psnr
 from rnnic.pyramid import choice, encoder
@@ -123,15 +124,34 @@ def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) 
     made: list[tuple[int, int]] = []
 
     def counted(
-        self: Any, control: float, *more: Any, own: Any = _Encoder.run, **named: Any
+        self: Any, control: float, *more: Any, own: Any = ImageEncoder.run, **named: Any
     ) -> Any:
         made.append((self.pixels.shape[0], self.options.effort))
         return own(self, control, *more, **named)
 
-    monkeypatch.setattr(_Encoder, "run", counted)
+    monkeypatch.setattr(ImageEncoder, "run", counted)
     rnnic.encode(photo_like(530, 560), target_psnr=40.0, effort=5)
     assert {effort for height, effort in made if height < 530} == {1}
     assert 1 <= [effort for height, effort in made if height == 530].count(5) <= 2
+
+
+@pytest.mark.parametrize("goal", [39.0, 42.0, 47.0])
+def test_lanes_are_coded_once_or_twice(monkeypatch: pytest.MonkeyPatch, goal: float) -> None:
+    """What the finest pass will give is foreseen: its lanes land on a PSNR, and few are coded again."""
+    coded: list[float] = []
+
+    def counted(
+        self: Any, weight: float, lane: int, *, own: Any = encoder.TileEncoder.again
+    ) -> Any:
+        coded.append(weight)
+        return own(self, weight, lane)
+
+    monkeypatch.setattr(encoder.TileEncoder, "again", counted)
+    image = photo_like(530, 560)
+    found = psnr(rnnic.decode(rnnic.encode(image, target_psnr=goal)), image)
+    assert goal <= found <= goal + 0.02
+    assert 4 <= len(coded) <= 8
+    assert max(coded) / min(coded) < 2
 
 
 @pytest.mark.parametrize("drawn", [False, True])
@@ -193,7 +213,7 @@ def test_alpha_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         coded.append(alpha.shape)
         return encode_alpha(alpha)
 
-    monkeypatch.setattr(encoding, "encode_alpha", counted)
+    monkeypatch.setattr(image_encoder, "encode_alpha", counted)
     image = photo_like(120, 90)
     ramp = np.broadcast_to(np.arange(90, dtype=np.uint8) + 100, image.shape[:2])
     image = np.dstack([image, ramp])

@@ -79,6 +79,35 @@ def test_what_refines_may_end_the_search() -> None:
         assert len(tried) == 1
 
 
+@pytest.mark.parametrize("true_gap", [0.3, -0.05])
+def test_what_was_foreseen_is_refined_before_it_is_given(true_gap: float) -> None:
+    """Results far off are only foreseen; one that turns out to miss the target is not taken."""
+    refined: list[float] = []
+    goal = 50.0
+
+    def excess(result: tuple[float, bool]) -> float:
+        control, exact = result
+        return 60 - 6 * math.log(control) - goal + (true_gap if exact else 0.5)
+
+    def refine(result: tuple[float, bool], over: float) -> tuple[float, bool]:
+        refined.append(over)
+        return result[0], True
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=5.0, slope=-6.0,
+                    trials=1, refinable=0.15)  # fmt: skip
+    found = search.run(
+        lambda control: (control, False),
+        excess,
+        refine,
+        lambda result: math.inf if not result[1] else 1.0,
+    )
+    assert refined
+    assert found.result is not None
+    assert found.result[1]
+    assert excess(found.result) >= 0
+    assert found.reached == excess(found.result)
+
+
 def test_the_end_of_the_span_is_told() -> None:
     search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=4.0, slope=-6.0)
     found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 10)

@@ -18,16 +18,18 @@ import numpy.typing as npt
 from rnnic.container import TileBox, window_of
 from rnnic.methods import Photos, Touch
 from rnnic.metrics import psnr, squared_error
+from rnnic.options import EncodeOptions
 
 __all__ = [
-    "LEAST_EFFORT",
     "DB",
+    "LEAST_EFFORT",
     "Aim",
     "Goal",
     "Made",
     "PsnrGoal",
     "SizeGoal",
     "aim_at",
+    "goal_of",
     "sample_of",
     "squared_error_of",
 ]
@@ -358,3 +360,11 @@ def squared_error_of(made: Made, pixels: Pixels, places: Places) -> float:
     return sum(
         squared_error(pixels[window_of(place)], rebuilt[window_of(place)])[0] for place in places
     )
+
+
+def goal_of(options: EncodeOptions) -> Goal:
+    """Return the target of options that have one."""
+    if options.target_psnr is not None:
+        return PsnrGoal(options.target_psnr)
+    assert options.target_bytes is not None
+    return SizeGoal(options.target_bytes)

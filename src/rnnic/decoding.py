@@ -13,11 +13,10 @@ import numpy.typing as npt
 from rnnic.alpha import decode_alpha
 from rnnic.container import DEFAULT_MAX_PIXELS, Container, Header, TileBox, parse, window_of
 from rnnic.damage import Damage, DamageWarning, Fill, Flaw, Salvage, salvage
-from rnnic.encoding import resolve_model
 from rnnic.errors import FormatError, OptionError, TruncatedError
 from rnnic.metadata import Metadata
 from rnnic.methods import Method, TileDecoder, method_by_code
-from rnnic.model import Model
+from rnnic.model import Model, resolve_model
 from rnnic.parallel import map_threads, thread_count
 from rnnic.parts import split_part
 from rnnic.reduction import block_means

@@ -1,36 +1,25 @@
 """Encoding images: options in, a file out."""
 
-import functools
 import math
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, SizeGoal, aim_at
-from rnnic.alpha import encode_alpha, fill_hidden, quantised_alpha
-from rnnic.container import Header, TileBox, serialize, tile_boxes, window_of
-from rnnic.errors import OptionError, UnsupportedImageError
+from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, aim_at, goal_of
+from rnnic.encoder import Encoded, ImageEncoder, Progress
+from rnnic.errors import OptionError
 from rnnic.landing import Landing, refine
-from rnnic.lossless import looks_drawn
 from rnnic.metadata import Metadata
-from rnnic.methods import EncodedTiles, Memory, Method, TileTrace, Touch, method_by_name
 from rnnic.metrics import psnr
-from rnnic.model import Model, default_model
 from rnnic.options import EncodeOptions
-from rnnic.parallel import map_threads, thread_count
-from rnnic.parts import pack_part
 from rnnic.targets import Found, Search
 
-__all__ = ["Encoded", "encode", "encode_file", "encode_image", "resolve_model"]
+__all__ = ["Encoded", "encode", "encode_file", "encode_image"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
-Progress = Callable[[float, str], None]
-PathLike = str | os.PathLike[str]
 
 _NARROW = 3e-4
 _TRIALS, _QUICK_TRIALS = 4, 7
@@ -42,83 +31,6 @@ _FURTHER = (1.2, 1.44, 1.73)
 """PSNR and size jump with the step at so few bits a pixel: coarser ones may be smaller and no worse."""
 _LEAST_PSNR = 25.0
 """From here on, an image that is better even with the coarsest step has met its target."""
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """A compressed image, and what can be said of it without decoding it.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    reconstruction : uint8 or uint16 (H, W) or (H, W, c)
-        The pixels that a decoder will give.
-    """
-
-    data: bytes
-    reconstruction: Pixels
-    _tiles: EncodedTiles
-    _wrap: Callable[[EncodedTiles], "Encoded"]
-
-    @property
-    def drawn(self) -> bool:
-        """Whether a tile is without loss because it takes fewer bytes so."""
-        return self._tiles.drawn
-
-    @property
-    def touch(self) -> Touch | None:
-        """What codes parts anew, where it is known."""
-        return self._tiles.touch
-
-    @property
-    def left(self) -> bool:
-        """Whether there are parts that `touched` is to code before this is an image's file."""
-        return self._tiles.left
-
-    def touched(self, part: int, bias: float) -> "Encoded":
-        """Code a part anew, see `rnnic.methods.Touch`; this file is not changed."""
-        assert self._tiles.touch is not None
-        return self._wrap(self._tiles.touch.code(part, bias))
-
-    def without_encoder(self) -> "Encoded":
-        """Return the same without what `touched` needs, which is a lot of memory."""
-        return replace(self, _tiles=replace(self._tiles, touch=None))
-
-    def traces(self) -> list[TileTrace]:
-        """Return, tile by tile, which code stands for which pixel."""
-        return self._tiles.trace()
-
-
-def _checked_pixels(image: npt.ArrayLike) -> Pixels:
-    """Return the image as C-contiguous uint8 or uint16 (H, W, c) with c = 1 … 4.
-
-    Raises
-    ------
-    UnsupportedImageError
-        If its shape or type is another.
-    """
-    pixels = np.asarray(image)
-    if pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise UnsupportedImageError(
-            f"samples of type {pixels.dtype}; uint8 and uint16 can be compressed, convert the image"
-        )
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] not in range(1, 5):
-        raise UnsupportedImageError(
-            f"an array of shape {np.shape(image)}; (H, W) or (H, W, c) with c = 1 … 4 is needed"
-        )
-    if 0 in pixels.shape:
-        raise UnsupportedImageError(f"an image without pixels, shape {np.shape(image)}")
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-
-
-def resolve_model(model: Model | PathLike | None) -> Model:
-    """Return a model: the one given, of the file given, or the one that comes with the package."""
-    if model is None:
-        return default_model()
-    return model if isinstance(model, Model) else Model.load(model)
 
 
 def encode(
@@ -177,7 +89,7 @@ def encode_file(
     progress: Progress | None = None,
 ) -> bytes:
     """Do what `encode` does, with the options in one object."""
-    encoder = _Encoder.of(image, options, metadata)
+    encoder = ImageEncoder.of(image, options, metadata)
     if options.has_target:
         return _encode_to_target(encoder, progress).data
     return encoder.file(encoder.tiles(encoder.control, progress, "encoding", reconstruct=False))
@@ -205,174 +117,13 @@ def encode_image(
     Encoded
         The file, and the pixels that a decoder will give.
     """
-    encoder = _Encoder.of(image, options, metadata)
+    encoder = ImageEncoder.of(image, options, metadata)
     if options.has_target:
         return _encode_to_target(encoder, progress)
     return encoder.run(encoder.control, progress, "encoding")
 
 
-def _with_coded_alpha(pixels: Pixels, options: EncodeOptions) -> Pixels:
-    """Return a copy with alpha as it will be coded, and with hidden colours replaced unless kept."""
-    pixels = pixels.copy()
-    pixels[:, :, -1] = quantised_alpha(pixels[:, :, -1], options.alpha_quality)
-    if not options.keep_hidden:
-        fill_hidden(pixels[:, :, :-1], pixels[:, :, -1])
-    return pixels
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoder:
-    """Encodes one image at any control."""
-
-    pixels: Pixels
-    dimensions: int
-    method: Method
-    model: Model
-    options: EncodeOptions
-    metadata: Metadata
-    memory: Memory = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, image: npt.ArrayLike, options: EncodeOptions, metadata: Metadata | None
-    ) -> "_Encoder":
-        """Check an image and its options."""
-        pixels = _checked_pixels(image)
-        method = method_by_name(options.chosen_method)
-        model = resolve_model(options.model)
-        if pixels.shape[2] % 2 == 0:
-            pixels = _with_coded_alpha(pixels, options)
-        encoder = cls(pixels, np.ndim(image), method, model, options, metadata or Metadata())
-        if options.tile_size is not None:
-            return encoder
-        if options.has_target:
-            control = _goal(options).guess(encoder.colour, method.photos)
-        else:
-            control = encoder.control
-        size = method.best_tile_size(encoder.colour, control, model, options)
-        return replace(encoder, options=replace(options, tile_size=size))
-
-    @property
-    def tile_size(self) -> int:
-        """The tile size, which `of` has chosen where the options do not."""
-        assert self.options.tile_size is not None
-        return self.options.tile_size
-
-    @functools.cached_property
-    def header(self) -> Header:
-        """The header, but for the method's parameters."""
-        height, width, channels = self.pixels.shape
-        return Header(
-            self.method.code,
-            channels,
-            8 * self.pixels.itemsize,
-            width,
-            height,
-            self.tile_size,
-            self.model.section_id(self.method.section),
-        )
-
-    @functools.cached_property
-    def boxes(self) -> list[TileBox]:
-        """The places of the tiles."""
-        return tile_boxes(self.header.width, self.header.height, self.header.tile_size)
-
-    @functools.cached_property
-    def colour(self) -> Pixels:
-        """The channels that the method codes."""
-        if self.pixels.shape[2] % 2:
-            return self.pixels
-        return np.ascontiguousarray(self.pixels[:, :, :-1])
-
-    @functools.cached_property
-    def alpha(self) -> list[bytes]:
-        """The alpha of each tile, as it comes before the method's payload."""
-        alpha = self.pixels[:, :, -1]
-        return map_threads(
-            lambda box: pack_part(encode_alpha(alpha[window_of(box)])),
-            self.boxes,
-            thread_count(self.options.threads),
-        )
-
-    def with_options(self, options: EncodeOptions) -> "_Encoder":
-        """Return an encoder of the same image whose other options have no part in alpha."""
-        other = replace(self, options=options)
-        if self.header.has_alpha:
-            vars(other)["alpha"] = self.alpha
-        return other
-
-    @property
-    def control(self) -> float:
-        """The number that sets the quality, for options without a target."""
-        return self.method.control(self.options, 8 * self.pixels.itemsize)
-
-    def has_drawn_tiles(self) -> bool:
-        """Tell whether a tile may be coded without loss."""
-        return any(looks_drawn(self.colour[window_of(box)]) for box in self.boxes)
-
-    def tiles(
-        self,
-        control: float,
-        progress: Progress | None,
-        what: str,
-        *,
-        reconstruct: bool = True,
-        rough: bool = False,
-        in_parts: bool = False,
-    ) -> EncodedTiles:
-        """Encode the tiles."""
-        told = None if progress is None else lambda done: progress(done, what)
-        return self.method.encode(
-            self.colour,
-            self.boxes,
-            control,
-            self.model,
-            self.options,
-            told,
-            reconstruct=reconstruct,
-            rough=rough,
-            in_parts=in_parts,
-            memory=self.memory if self.options.has_target else None,
-        )
-
-    def file(self, tiles: EncodedTiles) -> bytes:
-        """Make a file of tiles."""
-        payloads = tiles.payloads
-        if self.header.has_alpha:
-            payloads = [alpha + own for alpha, own in zip(self.alpha, payloads, strict=True)]
-        header = replace(self.header, parameters=tiles.parameters)
-        return serialize(header, payloads, self.metadata)
-
-    def run(
-        self,
-        control: float,
-        progress: Progress | None,
-        what: str,
-        *,
-        rough: bool = False,
-        in_parts: bool = False,
-    ) -> Encoded:
-        """Encode the image; `in_parts`, what is given may be `Encoded.left`."""
-        return self._wrap(self.tiles(control, progress, what, rough=rough, in_parts=in_parts))
-
-    def _wrap(self, tiles: EncodedTiles) -> Encoded:
-        reconstruction = tiles.reconstruction
-        assert reconstruction is not None
-        if self.header.has_alpha:
-            reconstruction = np.concatenate([reconstruction, self.pixels[:, :, -1:]], axis=2)
-        shape = self.pixels.shape[: self.dimensions]
-        return Encoded(self.file(tiles), reconstruction.reshape(shape), tiles, self._wrap)
-
-
-def _goal(options: EncodeOptions) -> Goal:
-    """Return the target of options that have one."""
-    if options.target_psnr is not None:
-        return PsnrGoal(options.target_psnr)
-    assert options.target_bytes is not None
-    return SizeGoal(options.target_bytes)
-
-
-def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
+def _encode_to_target(encoder: ImageEncoder, progress: Progress | None) -> Encoded:
     """Return the smallest file found that has the PSNR, or the best one within the bytes, asked for.
 
     Raises
@@ -381,7 +132,7 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
         If there is none; the message names what can be reached.
     """
     options, method = encoder.options, encoder.method
-    goal = _goal(options)
+    goal = goal_of(options)
     # What is smooth and quick to code tells where the target is: tiles without loss jump over it.
     drawn = method.has_effort and options.exact_tiles and encoder.has_drawn_tiles()
     lossy = encoder.with_options(replace(options, exact_tiles=False)) if drawn else encoder
@@ -419,7 +170,7 @@ def _encode_to_target(encoder: _Encoder, progress: Progress | None) -> Encoded:
 
 
 def _looked_further(
-    goal: Goal, encoder: _Encoder, aim: Aim, made: Encoded, progress: Progress | None
+    goal: Goal, encoder: ImageEncoder, aim: Aim, made: Encoded, progress: Progress | None
 ) -> Encoded:
     """Return the smallest file that meets a goal, among one and some of coarser controls."""
     coarsest = encoder.method.control_range(encoder.header.bit_depth)[1]
@@ -450,7 +201,7 @@ def _is_better(made: Encoded, than: Encoded, pixels: Pixels, *, small: bool) -> 
     return first > second
 
 
-def _aim(goal: Goal, encoder: _Encoder, progress: Progress | None) -> Aim:
+def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
     """Find where to begin with a search."""
     options, method = encoder.options, encoder.method
     span = method.control_range(encoder.header.bit_depth)
@@ -474,7 +225,9 @@ class _Trial(NamedTuple):
     excess: float
 
 
-def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) -> Found[Encoded]:
+def _search(
+    goal: Goal, encoder: ImageEncoder, aim: Aim, progress: Progress | None
+) -> Found[Encoded]:
     """Search the control that meets a goal."""
     method = encoder.method
     landing = None
@@ -505,7 +258,11 @@ def _search(goal: Goal, encoder: _Encoder, aim: Aim, progress: Progress | None) 
             if 0 <= over <= goal.tolerance:
                 return trial
         other = refine(goal, aim, made, encoder.pixels, over)
-        return trial if other is made else _Trial(other, trial.control, goal.excess(other, encoder.pixels))
+        return (
+            trial
+            if other is made
+            else _Trial(other, trial.control, goal.excess(other, encoder.pixels))
+        )
 
     span = method.control_range(encoder.header.bit_depth)
     search = Search(

@@ -1,8 +1,8 @@
 """The last steps to a target: parts of an image coded one by one, each with a weight of bits of its own.
 
-An encode without a trellis and the coarse passes of one with it tell what its finest pass will give, within some
-hundredths of a dB. So parts of that pass are coded one after the other, each with the weight that is expected to
-bring the whole to the target; then some of them anew.
+An encode without a trellis and the coarse passes of one with it tell what its finest pass will give, within
+some hundredths of a dB. So parts of that pass are coded one after the other, each with the weight that is
+expected to bring the whole to the target; then some of them anew.
 """
 
 import math
@@ -124,7 +124,6 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
     best, least = made, excess if excess >= 0 else math.inf
     strength = aim.response * made.touch.strength
     responses = [strength * share for share in goal.shares(made, pixels)]
-    parts = range(made.touch.parts)
     biases = list(made.touch.biases)
     now, expected, seen = made, 0.0, 0.0
     trust = _TRUST * sum(map(abs, responses))
@@ -137,11 +136,9 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
             share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
             bias = below[0] + share * (above[0] - below[0])
         else:
-            # What parts before did tells of the next; at first the probes are believed.
+            # What parts before did tells of the next; at first what is usual is believed.
             scale = (
-                min(max((trust + seen) / (trust + expected), _LEAST_SCALE), 4.0)
-                if trust
-                else 1.0
+                min(max((trust + seen) / (trust + expected), _LEAST_SCALE), 4.0) if trust else 1.0
             )
             part, bias = _next_touch(missing / scale, responses, biases)
         if part < 0:

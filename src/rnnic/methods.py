@@ -90,7 +90,7 @@ class EncodedTiles:
     drawn: bool = False
     """Whether a tile is without loss because it takes fewer bytes so; the control does not matter there."""
     left: bool = False
-    """Whether there are parts that `touch` has not coded yet: their pixels are any, the payloads not whole."""
+    """Whether there are parts that `touch` has not coded yet: pixels and payloads are not whole."""
 
 
 class Touch(ABC):
@@ -105,6 +105,7 @@ class Touch(ABC):
     """Those that parts were coded with last."""
     strength: float
     """How much coding a whole image anew changes it, as multiple of what its finest pass does."""
+
     @abstractmethod
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code part 0 … `parts` - 1 with the usual weight of bits times e ** `bias`.
@@ -118,9 +119,10 @@ class Touch(ABC):
 
     @abstractmethod
     def hints(self, part: int) -> tuple[float, float]:
-        """Return squared errors of a part in the two coarser levels that come before it, where parts are left.
+        """Return a part's squared errors in the two coarser levels before it.
 
-        An encode without a trellis gives them too. Their units are the same in all encodes of an image.
+        They are known where parts are left, or the effort has no trellis; units are the same in all encodes
+        of an image.
         """
 
 

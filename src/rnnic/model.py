@@ -13,7 +13,14 @@ from typing import Any
 from rnnic.chunks import check_signature, iterate_chunks, pack_chunk
 from rnnic.errors import FormatError, LimitError, ModelMissingError, RnnicError
 
-__all__ = ["MAX_MODEL_BYTES", "MODEL_PATH_VARIABLE", "Model", "default_model", "find_section"]
+__all__ = [
+    "MAX_MODEL_BYTES",
+    "MODEL_PATH_VARIABLE",
+    "Model",
+    "default_model",
+    "find_section",
+    "resolve_model",
+]
 
 SIGNATURE = b"\x8aRNNMD\r\n"
 MAX_MODEL_BYTES = 2**20
@@ -157,3 +164,10 @@ def find_section(kind: str, section_id: bytes, model: Model | None = None) -> Mo
         f"the model {section_id.hex()} ({kind}) that the file was compressed with is not installed;"
         f" pass its file as model= (--model) or put it into a folder named by {MODEL_PATH_VARIABLE}"
     )
+
+
+def resolve_model(model: Model | str | os.PathLike[str] | None) -> Model:
+    """Return a model: the one given, of the file given, or the one that comes with the package."""
+    if model is None:
+        return default_model()
+    return model if isinstance(model, Model) else Model.load(model)

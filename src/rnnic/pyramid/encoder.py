@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import encode_tokens
 from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
-from rnnic.pyramid.clipping import distance_beyond, relaxed_targets, white_of
-from rnnic.pyramid.colour import DEPTH_SCALE, choose_colour, forward_matrix
+from rnnic.pyramid.clipping import distance_beyond, relaxed_targets
+from rnnic.pyramid.colour import choose_colour
 from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.encoder_kernels import encode_pass
@@ -27,6 +27,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
+from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
 from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
 from rnnic.pyramid.pair_kernels import MAX_ESCAPES, entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
@@ -36,7 +37,6 @@ from rnnic.pyramid.search import (
     CandidateGrid,
     search_tables,
 )
-from rnnic.pyramid.source_kernels import average_columns, average_rows, to_components
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
@@ -106,48 +106,6 @@ def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def pyramid_of(
-    pixels: npt.NDArray[Any], params: PyramidParams, fit: Fit, beyond: np.float32
-) -> list[npt.NDArray[np.float32]]:
-    """Components of every level, finest first: float32 (components, height, width), 1/64 sample.
-
-    ``pixels`` are those of an image, or float32 targets; see `to_components` for ``beyond``.
-    With 16 bits, values are whole and means are rounded as decoders take them to be: what that rounding
-    would add up to over all levels is a step of its own.
-    """
-    height, width = pixels.shape[:2]
-    deep = params.bit_depth == 16
-    plane = np.empty((params.channels, height, width), np.float32)
-    matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
-    middle = np.float32(128 * DEPTH_SCALE[params.bit_depth])
-    pixels = np.ascontiguousarray(pixels)
-    to_components(pixels, matrix, middle, white_of(params.bit_depth), beyond, plane)
-    if deep:
-        np.rint(plane, out=plane)
-    levels = [plane]
-    for step in passes(width, height)[0][::-1]:
-        above = levels[-1]
-        if step.along_x:
-            mean = np.empty((params.channels, step.height, (step.width + 1) // 2), np.float32)
-            average_columns(above, mean)
-        else:
-            mean = np.empty((params.channels, (step.height + 1) // 2, step.width), np.float32)
-            average_rows(above, mean)
-        if deep:
-            np.floor(mean, out=mean)
-        levels.append(mean)
-    return levels
-
-
-def new_planes(step: Pass, channels: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
-    """Return sample and energy planes of a pass, (planes, height + 4, width + 4), not yet filled.
-
-    Each pass has new ones, which take the memory of levels of the pyramid that are coded.
-    """
-    shape = step.height + 4, step.width + 4
-    return np.empty((channels, *shape), np.int16), np.empty((min(channels, 2), *shape), np.int16)
-
-
 def encode_tile(
     pixels: Pixels,
     params: PyramidParams,
@@ -198,8 +156,8 @@ class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
-    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`; ``hints`` asks for
-    those.
+    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`. With ``hints``,
+    there are those.
     """
 
     def __init__(
@@ -293,9 +251,7 @@ class TileEncoder:
         self._parents = self._samples, self._energies
         self._samples, self._energies = samples, energies
 
-    def _enter(
-        self, step: Pass
-    ) -> tuple[npt.NDArray[np.float32], _PlanePair, _PlanePair]:
+    def _enter(self, step: Pass) -> tuple[npt.NDArray[np.float32], _PlanePair, _PlanePair]:
         """Return what a pass codes, and its parents and children."""
         del self._levels[-1]  # it is coded; the finest one is kept for `again`
         if not self._coded_lanes.any():
@@ -338,12 +294,12 @@ class TileEncoder:
         level = step.level
         groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
         before = [numbers.copy() for numbers in groups]
-        own = row_errors(children[0], source).sum()
+        own = float(row_errors(children[0], source).sum())
         if not forget(self._fit, level, self._tables, self._band):
             return
         self._code(*given)
         # Errors are in 1/64 sample; each stands for 2**level pixels.
-        saved = (row_errors(children[0], source).sum() - own) * 2.0**level / 4096
+        saved = (float(row_errors(children[0], source).sum()) - own) * 2.0**level / 4096
         bits = BITS_PER_FILTERS * len(source) + step.rows * step.columns * BITS_PER_ZERO
         if saved <= weight * bits * (self._params.step / STEP_SCALE) ** 2:
             return
@@ -463,15 +419,6 @@ def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, tho
     if params.channels == 3:
         colour = choose_colour(pixels, params.step, thorough=thorough)
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
-
-
-def row_errors(
-    children: npt.NDArray[np.int16], source: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """Return the squared errors of a level's planes, which have borders, by rows."""
-    height, width = source.shape[1:]
-    error = children[: len(source), 2 : 2 + height, 2 : 2 + width] - source
-    return np.square(error, dtype=np.float64).sum(axis=(0, 2))
 
 
 def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:

@@ -329,7 +329,9 @@ class _TouchLanes(_Touch):
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code a lane with another weight of bits."""
         chosen = range(len(self.boxes))
-        return self._with(part, chosen, lambda box, weight: self.kept[box].again(weight, part), bias)
+        return self._with(
+            part, chosen, lambda box, weight: self.kept[box].again(weight, part), bias
+        )
 
     def places(self, part: int) -> list[TileBox]:
         """Return the rows of all tiles that are a lane's."""
@@ -343,7 +345,7 @@ class _TouchLanes(_Touch):
 
     def hints(self, part: int) -> tuple[float, float]:
         """Return the sums over all tiles."""
-        first, second = sum(tile.hints[:, part] for tile in self.kept.values())
+        first, second = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
         return float(first), float(second)
 
 
