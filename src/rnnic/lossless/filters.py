@@ -6,7 +6,7 @@ less than a thousandth of an empty screen.
 
 import numpy as np
 
-from rnnic._jit import forced, inlined, jit
+from rnnic._jit import allocating, forced, inlined, jit
 
 __all__ = ["FILTERS", "filter_rows", "unfilter_rows"]
 
@@ -44,7 +44,7 @@ def neighbours(rows, y, x, distance):
     return left, upper, corner
 
 
-@jit
+@allocating
 def filter_rows(data, distance, only, out):
     """Filter rows.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import jit
+from rnnic._jit import allocating, jit
 
 __all__ = ["Colours", "colours_to_keep", "distinct_colours", "merge_colours", "merged"]
 
@@ -152,7 +152,7 @@ def nearest_left(colours, kept, i):
     return at, best
 
 
-@jit
+@allocating
 def remove_colours(colours, weights, limit, most, kept):
     """Clear ``kept`` of colours that others may stand for; ``weights``, their pixels, move along."""
     n = colours.shape[0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import jit
+from rnnic._jit import allocating, jit
 from rnnic.pyramid.fit import COLOUR_ONE, DEFAULT_COLOUR
 
 __all__ = ["DEPTH_SCALE", "choose_colour", "forward_matrix"]
@@ -125,7 +125,7 @@ def spread_cost(residuals, matrix):
     return (total + math.log2(product)) / residuals.shape[0]
 
 
-@jit
+@allocating
 def pattern_search(residuals, matrix):
     """Turn ``matrix`` about its own axes while that lowers the cost; returns the cost."""
     cost = spread_cost(residuals, matrix)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import int32
 
-from rnnic._jit import jit
+from rnnic._jit import allocating, jit
 from rnnic.pyramid.format import MAX_GRADIENT_WEIGHT, PACKED
 from rnnic.pyramid.kernels import (
     copy_unpaired,
@@ -42,11 +42,11 @@ def pass_weights(activity, step, weights):
 
 @jit
 def decode_rows(
-    n, active, states, positions, ends, trellis, around, rows, escaped, words, weights, left,
-    sizes, top, tables, out,
+    n, active, states, positions, ends, trellis, around, rows, escaped, reach, words, weights,
+    left, sizes, top, tables, out,
 ):  # fmt: skip
     """Decode the residuals of one row of each of the first ``active`` lanes; False if one ends."""
-    reach = np.zeros(states.shape[0], np.int64)
+    reach[:] = 0
     at = 0
     if active == 4:
         decode_row_4(
@@ -75,7 +75,8 @@ def decode_rows(
 @jit
 def decode_pass(
     p, e, c, f, plan, luma, chroma, weights, left, states, positions, ends, trellis, words, sizes,
-    tables, around, rows, escaped, base, activity, out, d, r, m, final, colour, deep, pixels, stride,
+    tables, around, rows, escaped, reach, base, activity, out, d, r, m, children, samples, final,
+    colour, deep, pixels, stride,
 ):  # fmt: skip
     """Decode a pass.
 
@@ -101,8 +102,10 @@ def decode_pass(
         pairs of classes, feedback of the trellis.
     tables : tuple
         `rnnic.pyramid.format.Derived`.
-    around, rows, escaped, base, activity, out, d, r, m : arrays
+    around, rows, escaped, reach, base, activity, out, d, r, m : arrays
         Row buffers with a leading axis of lanes, see `rnnic.pyramid.decoder.RowBuffers`.
+    children, samples : int16 (components, 2, width + 4) and uint8 (components, width)
+        Room for two rows of children that become pixels.
     final : bool
         Whether children become pixels at once, without a plane: memory is what takes the time.
     colour, deep, pixels, stride : arrays, bool and int
@@ -120,8 +123,6 @@ def decode_pass(
     lanes = states.shape[0] if count >= 4 * states.shape[0] else 1
     share, extra = count // lanes, count % lanes
     components = p.shape[0]
-    children = np.empty((components, 2, width + 4 if final else 1), np.int16)
-    samples = np.empty((components, width), np.uint8)
     d[:] = 0
     r[:] = 0
     m[:] = 0
@@ -138,8 +139,8 @@ def decode_pass(
             )  # fmt: skip
             pack_activity(activity[k], n, around[k])
         if coded and not decode_rows(
-            n, active, states, positions, ends, trellis, around, rows, escaped, words, weights,
-            left, sizes, top, tables, out,
+            n, active, states, positions, ends, trellis, around, rows, escaped, reach, words,
+            weights, left, sizes, top, tables, out,
         ):  # fmt: skip
             return False
         for k in range(active):
@@ -175,7 +176,7 @@ def decode_pass(
     return True
 
 
-@jit
+@allocating
 def decode_passes(
     width, height, samples, other_samples, energies, other_energies, plans, luma, chroma, activity,
     states, positions, ends, trellis, words, sizes, tables, around, rows, escaped, base, activities,
@@ -204,6 +205,10 @@ def decode_passes(
     components, groups = samples.shape[0], energies.shape[0]
     weights = np.zeros((2, activity.shape[2]), np.int32)
     left = np.zeros(tables[PACKED].shape[0], np.uint32)
+    reach = np.zeros(states.shape[0], np.int64)
+    widest = plans[-1, 1] if plans.shape[0] else 0
+    two_rows = np.empty((components, 2, widest + 4), np.int16)
+    row_samples = np.empty((components, widest), np.uint8)
     p = samples.reshape(-1)[: components * (height + 4) * (width + 4)]
     p = p.reshape(components, height + 4, width + 4)
     e = energies.reshape(-1)[: groups * (height + 4) * (width + 4)]
@@ -221,8 +226,8 @@ def decode_passes(
         spread = f.reshape(groups, shape[0], shape[1])
         if not decode_pass(
             p, e, children, spread, plans[i], luma[level], chroma[level], weights, left, states,
-            positions, ends, trellis, words, sizes, tables, around, rows, escaped, base, activities,
-            out, d, r, m, final, colour, deep, pixels, stride,
+            positions, ends, trellis, words, sizes, tables, around, rows, escaped, reach, base,
+            activities, out, d, r, m, two_rows, row_samples, final, colour, deep, pixels, stride,
         ):  # fmt: skip
             return False
         p, e = children, spread

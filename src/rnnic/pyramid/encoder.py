@@ -29,7 +29,7 @@ from rnnic.pyramid.format import (
 )
 from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
 from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
-from rnnic.pyramid.pair_kernels import MAX_ESCAPES, entry_weights
+from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
@@ -37,6 +37,7 @@ from rnnic.pyramid.search import (
     CandidateGrid,
     search_tables,
 )
+from rnnic.pyramid.search_kernels import BACKTRACK
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
@@ -96,13 +97,25 @@ def tables_to_search(
     )
 
 
-def work_arrays(width: int, states: int) -> tuple[npt.NDArray[Any], ...]:
-    """Back pointers of a row: state, choice, table, escape sequence."""
+def work_arrays(width: int, channels: int, states: int) -> tuple[npt.NDArray[Any], ...]:
+    """Room for the search along a row.
+
+    Differences; back pointers: state, choice, table, escape sequence; costs and survivors of two pairs; the
+    order of survivors; residuals wanted and chosen; two escape sequences.
+    """
     return (
+        np.zeros((channels, width), np.float32),
         np.zeros((width, states), np.uint8),
         np.zeros((width, states), np.int32),
         np.zeros((width, states), np.int32),
-        np.zeros((width, states, MAX_ESCAPES + 2), np.int64),
+        np.zeros((width, states, BACKTRACK), np.int64),
+        np.zeros((2, states), np.float32),
+        np.zeros((2, states, 5), np.int32),
+        np.zeros(states + 1, np.int64),
+        np.zeros(3, np.float32),
+        np.zeros(3, np.int64),
+        np.zeros(BACKTRACK, np.int64),
+        np.zeros(BACKTRACK, np.int64),
     )
 
 
@@ -209,7 +222,7 @@ class TileEncoder:
         self._turns = turns_for_effort(effort) if tune else 1
         ring = 3 if sink is None and self._turns == 1 else height + 3
         self._rows = RowBuffers(params.lanes, width, ring)
-        self._work = work_arrays(width, params.states)
+        self._work = work_arrays(width, params.channels, params.states)
         self._filled = np.zeros(params.lanes, np.int64)
         self._trellis = np.zeros(params.lanes, np.int64)
         self._coded = 0

@@ -60,7 +60,7 @@ def search_row(
     floors : float32 array, (tables * sides,)
         See `rnnic.pyramid.search.least_lengths`.
     work : tuple of arrays
-        Back pointers, see `rnnic.pyramid.encoder.work_arrays`.
+        See `rnnic.pyramid.encoder.work_arrays`.
     out : int32 array, (3, n)
         Output: chosen residuals in 1/64 step.
     tokens, count : int64 array, int
@@ -74,20 +74,19 @@ def search_row(
         New length of the queue, and the trellis state at the end of the row.
     """
     _, _, _, _, labels, vectors, _, luma_class, chroma_class, next_state = tables
-    back, chosen, row_of, chain = work
+    (
+        _, back, chosen, row_of, chain, costs, survivors, order, u, vector, sequence, trial,
+    ) = work  # fmt: skip
     states = next_state.shape[0] >> 1
     components = target.shape[0]
     chroma_classes, classes = sizes[3], sizes[5]
     sides, chroma_cells = sizes[8], sizes[9]
     inverse = float32(16.0) / float32(step)
-    cost = np.full(states, HUGE, np.float32)
-    new_cost = np.full(states, HUGE, np.float32)
-    survivor = np.zeros((states, 5), np.int32)
-    new_survivor = np.zeros((states, 5), np.int32)
-    u = np.zeros(3, np.float32)
-    vector = np.zeros(3, np.int64)
-    sequence = np.zeros(BACKTRACK, np.int64)
-    order = np.zeros(states + 1, np.int64)
+    cost, new_cost = costs[0], costs[1]
+    survivor, new_survivor = survivors[0], survivors[1]
+    cost[:] = HUGE
+    survivor[:] = 0
+    u[:] = 0
     cost[start] = float32(0)
     for x in range(n):
         least, first = HUGE, np.int64(0)
@@ -134,7 +133,7 @@ def search_row(
                         limit = best
                     other = search_far(
                         u, p, book, table, y_class // chroma_classes, cells, magnitudes, lengths,
-                        vectors, weight, sizes, limit, sequence,
+                        vectors, weight, sizes, limit, sequence, trial,
                     )  # fmt: skip
                     escaped = other < limit
                     if escaped:
@@ -205,15 +204,13 @@ def search_row(
 @jit
 def greedy_row(
     target, n, base, activity, luma, chroma, weights, left, step, top, weight, sizes, tables,
-    cells, magnitudes, lengths, spans, out, tokens, count, counts,
+    cells, magnitudes, lengths, spans, work, out, tokens, count, counts,
 ):  # fmt: skip
     """Choose the residuals of a row one after the other: what `search_row` does without a trellis."""
     _, _, _, _, labels, vectors, _, luma_class, chroma_class, _ = tables
     components, chroma_classes, chroma_cells = target.shape[0], sizes[3], sizes[9]
     inverse = float32(16.0) / float32(step)
-    u = np.zeros(3, np.float32)
-    vector = np.zeros(3, np.int64)
-    sequence = np.zeros(BACKTRACK, np.int64)
+    _, _, _, _, _, _, _, _, u, vector, sequence, trial = work
     left0, left1, left2, e, g = int32(0), int32(0), int32(0), int32(0), int32(0)
     tap0 = int32(luma[14])
     tap1 = int32(chroma[0, 6]) if components > 1 else int32(0)
@@ -243,7 +240,7 @@ def greedy_row(
             limit = best if entry >= 0 else HUGE
             other = search_far(
                 u, 0, 0, table, y_class // chroma_classes, cells, magnitudes, lengths, vectors,
-                weight, sizes, limit, sequence,
+                weight, sizes, limit, sequence, trial,
             )  # fmt: skip
             if other < limit:
                 vector_of(sequence, 0, vectors, top, vector)
@@ -288,13 +285,13 @@ def encode_pass(
     lanes = trellis.shape[0] if rows >= 4 * trellis.shape[0] else 1
     share, extra = rows // lanes, rows % lanes
     components = p.shape[0]
-    target = np.empty((components, n), np.float32)
+    target = work[0]
     d[:] = 0
     r[:] = 0
     m[:] = 0
     ring = d.shape[2]
     any_coded = False
-    single = work[0].shape[1] == 1
+    single = work[1].shape[1] == 1
     for k in range(begin, min(end, lanes)):
         first = k * share + min(k, extra)
         for i in range(share + (k < extra)):
@@ -313,7 +310,7 @@ def encode_pass(
             if single:
                 counts_of[k] = greedy_row(
                     target, n, base[k], activity[k], luma, chroma, weights, left, step, top, weight,
-                    sizes, tables, cells, magnitudes, lengths, spans, out[k], tokens[k],
+                    sizes, tables, cells, magnitudes, lengths, spans, work, out[k], tokens[k],
                     counts_of[k], counts,
                 )  # fmt: skip
             else:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import int32
 
-from rnnic._jit import add, jit, mul
+from rnnic._jit import add, allocating, jit, mul
 
 __all__ = ["row_pixels", "to_pixels"]
 
@@ -71,7 +71,7 @@ def row_pixels(planes, y, width, colour, samples, deep, out):
         out[3 * x + 2] = third[x]
 
 
-@jit
+@allocating
 def to_pixels(planes, width, height, colour, deep, out, stride):
     """Turn planes with a border of two into pixels, see `row_pixels`; rows are ``stride`` bytes apart."""
     samples = np.empty((planes.shape[0], width), np.uint8)

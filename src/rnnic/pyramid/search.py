@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import jit
+from rnnic._jit import allocating
 from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables
 from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
@@ -28,7 +28,7 @@ ESCAPE = (1 << SYMBOL_BITS) - 1
 """The encoder's number of the escape in every table, whose entries end before it."""
 
 
-@jit
+@allocating
 def _nearest(entries, numbers, points, k, out):
     """Search outwards along the first coordinate, by which ``entries`` are sorted.
 

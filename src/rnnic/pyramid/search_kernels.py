@@ -142,10 +142,12 @@ def search_escaped(
 @jit
 def search_far(
     u, side, book, table, luma_class, cells, magnitudes, lengths, vectors, weight, sizes, limit,
-    sequence,
+    sequence, trial,
 ):  # fmt: skip
-    """Try escapes, then raw numbers; the best is left in ``sequence`` if below ``limit``."""
-    trial = np.empty(BACKTRACK, np.int64)
+    """Try escapes, then raw numbers; the best is left in ``sequence`` if below ``limit``.
+
+    ``trial`` is room for another one.
+    """
     need = max(abs(u[0]) / REACH_0, max(abs(u[1]), abs(u[2])) / REACH_1)
     depth = 0
     while depth < MAX_ESCAPES and need > float32(4.0**depth):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import float32, int32
 
-from rnnic._jit import add, forced, jit
+from rnnic._jit import add, allocating, forced, jit
 from rnnic.pyramid.clipping import crowding
 
 __all__ = ["average_columns", "average_rows", "to_components"]
@@ -26,7 +26,7 @@ def split_channels(line, width, middle, rows):
             third[x] = float32(line[3 * x + 2]) - middle
 
 
-@jit
+@allocating
 def to_components(pixels, matrix, middle, white, beyond, out):
     """Turn pixels, contiguous (height, width, channels), into components about ``middle``.
 

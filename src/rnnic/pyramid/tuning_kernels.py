@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import float32, int32, sqrt, uint64
 
-from rnnic._jit import forced, jit
+from rnnic._jit import allocating, forced, jit
 from rnnic.pyramid.kernels import row_context, row_rebuild
 
 __all__ = [
@@ -153,7 +153,7 @@ def expected(features, weights, out):
             out[s] += weight * min(features[i, s], MAX_TERM)
 
 
-@jit
+@allocating
 def add_products(rows, products):
     """Fill the sums of products of all pairs of ``rows``, float32 (rows, a multiple of ``CHUNK``).
 
@@ -180,7 +180,7 @@ def add_products(rows, products):
             products[j, i] = total
 
 
-@forced
+@allocating
 def rows_for(count, samples):
     """Room for what `add_products` takes; zeros fill the last chunk."""
     rows = np.empty((count, -(-samples // CHUNK) * CHUNK), np.float32)
@@ -199,7 +199,7 @@ def subtract_products(rows, factors, out):
             out[s] -= factor * rows[i, s]
 
 
-@jit
+@allocating
 def filter_statistics(features, target, taps, products):
     """Weighted sums of products of a filter's features and, last, its target; (taps + 1) squared.
 
@@ -220,7 +220,7 @@ def filter_statistics(features, target, taps, products):
     add_products(rows, products)
 
 
-@jit
+@allocating
 def magnitude_statistics(features, magnitudes, weights, products):
     """Weighted sums of products of features, a constant and, last, the magnitude they predict.
 
@@ -253,7 +253,7 @@ def non_negative(gram, right, weights):
             weights[i] = max(0.0, weights[i] + change / gram[i, i])
 
 
-@jit
+@allocating
 def solve(gram, right, count):
     """Solve the leading ``count`` positive definite equations by elimination, in a fixed order."""
     a = gram[:count, :count].copy()
@@ -271,7 +271,7 @@ def solve(gram, right, count):
     return b
 
 
-@jit
+@allocating
 def quantise_rows(
     p, e, source, first, rows, n, along_x, luma, chroma, weights, step, base, activity, residual, d,
     r, m, children,

@@ -7,7 +7,7 @@ Reconstruction then adds them to the predictions. A difference of a literal, whi
 
 import numpy as np
 
-from rnnic._jit import inlined, jit
+from rnnic._jit import allocating, inlined, jit
 from rnnic.entropy.bits import read_symbol
 from rnnic.raster.tables import OUTSIDE_MAGNITUDE
 
@@ -91,7 +91,7 @@ def reconstruct_row(differences, out, y, x0, top, width):
             out[y, x0 + x, 0] = grey
 
 
-@jit
+@allocating
 def decode_tile(words, bit_count, entries, book, scale, out, box):
     """Decode a tile into its place in the image.
 

@@ -9,7 +9,7 @@ three symbols in 8 bits each).
 
 import numpy as np
 
-from rnnic._jit import inlined, jit
+from rnnic._jit import allocating, inlined, jit
 from rnnic.search.exact import nearest
 
 __all__ = [
@@ -110,7 +110,7 @@ def _write_entry(symbols, extras, y, x, palette, index, bases):
         symbols[y, x] = bases[palette] + index
 
 
-@jit
+@allocating
 def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, limits):
     """Plan a tile with the exact search, pixel by pixel.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnic._jit import jit
+from rnnic._jit import allocating, jit
 from rnnic.entropy.bits import put_code
 from rnnic.raster.kernels import PAD_LEFT, PAD_RIGHT, activity_above, literal_magnitude
 from rnnic.raster.tables import OUTSIDE_MAGNITUDE
@@ -29,7 +29,7 @@ def _literal_total(packed, channels):
     return total
 
 
-@jit
+@allocating
 def tile_activities(symbols, extras, box, entries, channels, scale, activities):
     """Write the activity at the first pixel of each symbol of a tile into ``activities`` int32 (h, w)."""
     x0, top, width, height = box
@@ -55,7 +55,7 @@ def tile_activities(symbols, extras, box, entries, channels, scale, activities):
                     now[x + PAD_LEFT + i] = entry_magnitudes[entry, i]
 
 
-@jit
+@allocating
 def write_tile(symbols, extras, box, classes, books, large, channels, out):
     """Write a tile's codes.
 
