@@ -123,11 +123,12 @@ def decode_pass(
     lanes = states.shape[0] if count >= 4 * states.shape[0] else 1
     share, extra = count // lanes, count % lanes
     components = p.shape[0]
-    d[:] = 0
-    r[:] = 0
-    m[:] = 0
+    # What is behind the columns of this pass is not looked at.
+    d[:, :, :, : n + 2] = 0
+    r[:, :, :, : n + 2] = 0
+    m[:, :, :, : n + 2] = 0
     if not coded:
-        out[:] = 0
+        out[:, :, :n] = 0
     for i in range(share + (extra > 0)):
         up2, up, now = (i + 2) % 3, i % 3, (i + 1) % 3
         active = lanes if i < share else extra

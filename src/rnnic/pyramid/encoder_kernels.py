@@ -286,9 +286,9 @@ def encode_pass(
     share, extra = rows // lanes, rows % lanes
     components = p.shape[0]
     target = work[0]
-    d[:] = 0
-    r[:] = 0
-    m[:] = 0
+    d[:, :, :, : n + 2] = 0
+    r[:, :, :, : n + 2] = 0
+    m[:, :, :, : n + 2] = 0
     ring = d.shape[2]
     any_coded = False
     single = work[1].shape[1] == 1
