@@ -347,12 +347,15 @@ class RowBuffers:
         Packed activities and decoded vectors, see `rnnic.pyramid.pair_kernels.decode_pair`.
     escaped : int32 array, (lanes, 3, width)
         Residuals that have no vector.
+    gradients : int16 array, (3, width)
+        Those of parents, for one row at a time.
     """
 
     def __init__(self, lanes: int, width: int, ring: int) -> None:
         self.around = np.zeros((lanes, width), np.uint32)
         self.coded = np.zeros((lanes, width), np.int64)
         self.escaped = np.zeros((lanes, 3, width), np.int32)
+        self.gradients = np.zeros((3, width), np.int16)
         self.base = np.zeros((lanes, 3, width), np.int32)
         self.activity = np.zeros((lanes, 2, width), np.int32)
         self.residual = np.zeros((lanes, 3, width), np.int32)
@@ -360,9 +363,10 @@ class RowBuffers:
         self.residuals = np.zeros((lanes, 3, ring, width + 2), np.int32)
         self.magnitudes = np.zeros((lanes, 2, ring, width + 2), np.int32)
 
-    def all(self) -> tuple[npt.NDArray[np.int32], ...]:
+    def all(self) -> tuple[npt.NDArray[Any], ...]:
         """Buffers that encoder and decoder share, in the order that kernels take them."""
         return (
+            self.gradients,
             self.base,
             self.activity,
             self.residual,

@@ -75,8 +75,8 @@ def decode_rows(
 @jit
 def decode_pass(
     p, e, c, f, plan, luma, chroma, weights, left, states, positions, ends, trellis, words, sizes,
-    tables, around, rows, escaped, reach, base, activity, out, d, r, m, children, samples, final,
-    colour, deep, pixels, stride,
+    tables, around, rows, escaped, reach, gradients, base, activity, out, d, r, m, children, samples,
+    final, colour, deep, pixels, stride,
 ):  # fmt: skip
     """Decode a pass.
 
@@ -102,8 +102,8 @@ def decode_pass(
         pairs of classes, feedback of the trellis.
     tables : tuple
         `rnnic.pyramid.format.Derived`.
-    around, rows, escaped, reach, base, activity, out, d, r, m : arrays
-        Row buffers with a leading axis of lanes, see `rnnic.pyramid.decoder.RowBuffers`.
+    around, rows, escaped, reach, gradients, base, activity, out, d, r, m : arrays
+        Row buffers, see `rnnic.pyramid.decoder.RowBuffers`; all but ``gradients`` are of lanes.
     children, samples : int16 (components, 2, width + 4) and uint8 (components, width)
         Room for two rows of children that become pixels.
     final : bool
@@ -136,7 +136,7 @@ def decode_pass(
             y = k * share + min(k, extra) + i + 2
             row_context(
                 p, e, y, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
-                up2, base[k], activity[k],
+                up2, gradients, base[k], activity[k],
             )  # fmt: skip
             pack_activity(activity[k], n, around[k])
         if coded and not decode_rows(
@@ -180,8 +180,8 @@ def decode_pass(
 @allocating
 def decode_passes(
     width, height, samples, other_samples, energies, other_energies, plans, luma, chroma, activity,
-    states, positions, ends, trellis, words, sizes, tables, around, rows, escaped, base, activities,
-    out, d, r, m, colour, deep, pixels, stride,
+    states, positions, ends, trellis, words, sizes, tables, around, rows, escaped, gradients, base,
+    activities, out, d, r, m, colour, deep, pixels, stride,
 ):  # fmt: skip
     """Decode passes, coarse to fine, and turn the last one's children into ``pixels``.
 
@@ -227,8 +227,9 @@ def decode_passes(
         spread = f.reshape(groups, shape[0], shape[1])
         if not decode_pass(
             p, e, children, spread, plans[i], luma[level], chroma[level], weights, left, states,
-            positions, ends, trellis, words, sizes, tables, around, rows, escaped, reach, base,
-            activities, out, d, r, m, two_rows, row_samples, final, colour, deep, pixels, stride,
+            positions, ends, trellis, words, sizes, tables, around, rows, escaped, reach, gradients,
+            base, activities, out, d, r, m, two_rows, row_samples, final, colour, deep, pixels,
+            stride,
         ):  # fmt: skip
             return False
         p, e = children, spread

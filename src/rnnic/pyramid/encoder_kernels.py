@@ -269,7 +269,7 @@ def greedy_row(
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
     trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
-    tokens, counts_of, counts, base, activity, out, d, r, m,
+    tokens, counts_of, counts, gradients, base, activity, out, d, r, m,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
 
@@ -299,7 +299,7 @@ def encode_pass(
             up2, up, now = (i - 1) % ring, i % ring, (i + 1) % ring
             row_context(
                 p, e, y + 2, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
-                up2, base[k], activity[k],
+                up2, gradients, base[k], activity[k],
             )  # fmt: skip
             for q in range(components):
                 for x in range(n):

@@ -11,6 +11,7 @@ from numpy import int16, int32
 from rnnic._jit import add, forced, jit, mul, sub
 
 LIMIT = 65535
+TOP_16 = int32(32767)
 
 
 @forced
@@ -102,41 +103,78 @@ def add_upper_chroma(d, r, n, t, out):
 
 
 @forced
-def add_gradients_x(p, y, n, w, out):
-    """Add the weighted parent gradients of a component to an activity row (pass along x)."""
-    w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
-    top = int32(32767)
+def sum_16(a, b):
+    """Return the sum of two numbers of 16 bits, or the nearest number of 16 bits."""
+    return int16(max(min(add(a, b), TOP_16), int32(-32768)))
+
+
+@forced
+def distance_16(a, b):
+    """Return the distance of two numbers of 16 bits, at most 32767."""
+    first = int16(max(min(sub(a, b), TOP_16), int32(-32768)))
+    second = int16(max(min(sub(b, a), TOP_16), int32(-32768)))
+    return max(first, second)
+
+
+@forced
+def gradients_x(p, y, n, g):
+    """Sum distances of parents for a pass along x, each sum at most 32767, into three rows.
+
+    Those along x in the parent's row; those in the rows beside; those across. The loop is of 16 bits alone,
+    for vectors of twice as many numbers.
+    """
+    g0, g1, g2 = g[0], g[1], g[2]
     for x in range(n):
         a, v, b = p[y, x + 1], p[y, x + 2], p[y, x + 3]
         u, d = p[y - 1, x + 2], p[y + 1, x + 2]
-        gl, gr = sub(a, v), sub(v, b)
-        g0 = min(add(abs(gl), abs(gr)), top)
-        g1 = add(abs(sub(p[y - 1, x + 1], u)), abs(sub(p[y - 1, x + 3], u)))
-        g1 = add(g1, abs(sub(p[y + 1, x + 1], d)))
-        g1 = min(add(g1, abs(sub(p[y + 1, x + 3], d))), top)
-        g2 = min(add(abs(sub(u, v)), abs(sub(d, v))), top)
-        g3 = min(abs(sub(gl, gr)), top)
-        s = add(add(mul(w0, g0), mul(w1, g1)), add(mul(w2, g2), mul(w3, g3)))
+        g0[x] = sum_16(distance_16(a, v), distance_16(v, b))
+        above = sum_16(distance_16(p[y - 1, x + 1], u), distance_16(p[y - 1, x + 3], u))
+        below = sum_16(distance_16(p[y + 1, x + 1], d), distance_16(p[y + 1, x + 3], d))
+        g1[x] = sum_16(above, below)
+        g2[x] = sum_16(distance_16(u, v), distance_16(d, v))
+
+
+@forced
+def gradients_y(p, y, n, g):
+    """`gradients_x` transposed, for a pass along y."""
+    g0, g1, g2 = g[0], g[1], g[2]
+    for x in range(n):
+        a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
+        u, d = p[y, x + 1], p[y, x + 3]
+        g0[x] = sum_16(distance_16(a, v), distance_16(v, b))
+        left = sum_16(distance_16(p[y - 1, x + 1], u), distance_16(p[y + 1, x + 1], u))
+        right = sum_16(distance_16(p[y - 1, x + 3], d), distance_16(p[y + 1, x + 3], d))
+        g1[x] = sum_16(left, right)
+        g2[x] = sum_16(distance_16(u, v), distance_16(d, v))
+
+
+@forced
+def add_gradients(first, second, third, n, w, g, out):
+    """Add a component's weighted parent gradients to an activity row.
+
+    ``g`` is what `gradients_x` gave; ``first`` to ``third`` are rows with the pair's parent in the
+    middle of what the pass goes along, whose curvature counts too.
+    """
+    w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
+    g0, g1, g2 = g[0], g[1], g[2]
+    for x in range(n):
+        g3 = min(abs(sub(sub(first[x], second[x]), sub(second[x], third[x]))), TOP_16)
+        s = add(add(mul(w0, g0[x]), mul(w1, g1[x])), add(mul(w2, g2[x]), mul(w3, g3)))
         out[x] = add(out[x], s >> 12)
 
 
 @forced
-def add_gradients_y(p, y, n, w, out):
-    """`add_gradients_x` transposed, for a pass along y."""
-    w0, w1, w2, w3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
-    top = int32(32767)
-    for x in range(n):
-        a, v, b = p[y - 1, x + 2], p[y, x + 2], p[y + 1, x + 2]
-        u, d = p[y, x + 1], p[y, x + 3]
-        gl, gr = sub(a, v), sub(v, b)
-        g0 = min(add(abs(gl), abs(gr)), top)
-        g1 = add(abs(sub(p[y - 1, x + 1], u)), abs(sub(p[y + 1, x + 1], u)))
-        g1 = add(g1, abs(sub(p[y - 1, x + 3], d)))
-        g1 = min(add(g1, abs(sub(p[y + 1, x + 3], d))), top)
-        g2 = min(add(abs(sub(u, v)), abs(sub(d, v))), top)
-        g3 = min(abs(sub(gl, gr)), top)
-        s = add(add(mul(w0, g0), mul(w1, g1)), add(mul(w2, g2), mul(w3, g3)))
-        out[x] = add(out[x], s >> 12)
+def add_gradients_x(p, y, n, w, g, out):
+    """Add the weighted parent gradients of a component to an activity row (pass along x)."""
+    gradients_x(p, y, n, g)
+    add_gradients(p[y, 1:], p[y, 2:], p[y, 3:], n, w, g, out)
+
+
+@forced
+def add_gradients_y(p, y, n, w, g, out):
+    """`add_gradients_x` for a pass along y."""
+    gradients_y(p, y, n, g)
+    add_gradients(p[y - 1, 2:], p[y, 2:], p[y + 1, 2:], n, w, g, out)
 
 
 @forced
@@ -157,7 +195,9 @@ def start_activity(e, m, above, other, y, n, w, out):
 
 
 @forced
-def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, base, activity):
+def row_context(
+    p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, gradients, base, activity
+):
     """Compute all of a row that needs finished rows only.
 
     Parameters
@@ -176,6 +216,8 @@ def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, ba
         Differences, residuals and magnitudes of recent rows.
     up, up2 : int
         Ring indices of the row above and of the row above that.
+    gradients : int16 array, (3, n)
+        Room for those of parents.
     base : int32 array, (components, n)
         Output: predictions in 1/2048, without the left neighbour's part.
     activity : int32 array, (2, n)
@@ -185,20 +227,20 @@ def row_context(p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, ba
     start_activity(e[0], m[0, up], m[0, up2], m[1, up], y, n, weights[0], activity[0])
     if along_x:
         predict_luma_x(p[0], y, n, luma, base[0])
-        add_gradients_x(p[0], y, n, weights[0], activity[0])
+        add_gradients_x(p[0], y, n, weights[0], gradients, activity[0])
     else:
         predict_luma_y(p[0], y, n, luma, base[0])
-        add_gradients_y(p[0], y, n, weights[0], activity[0])
+        add_gradients_y(p[0], y, n, weights[0], gradients, activity[0])
     add_upper_luma(d[0, up], r[0, up], n, luma, base[0])
     if components > 1:
         start_activity(e[1], m[1, up], m[1, up2], m[0, up], y, n, weights[1], activity[1])
         for c in range(1, components):
             if along_x:
                 predict_chroma_x(p[c], y, n, chroma[c - 1], base[c])
-                add_gradients_x(p[c], y, n, weights[1], activity[1])
+                add_gradients_x(p[c], y, n, weights[1], gradients, activity[1])
             else:
                 predict_chroma_y(p[c], y, n, chroma[c - 1], base[c])
-                add_gradients_y(p[c], y, n, weights[1], activity[1])
+                add_gradients_y(p[c], y, n, weights[1], gradients, activity[1])
             add_upper_chroma(d[c, up], r[c, up], n, chroma[c - 1], base[c])
 
 

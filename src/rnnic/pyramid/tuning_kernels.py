@@ -284,13 +284,31 @@ def quantise_rows(
     components = p.shape[0]
     inverse = float32(16) / float32(step)
     target = np.empty(n, np.float32)
+    gradients = np.empty((3, n), np.int16)
     d[:, :2] = 0
     r[:, :2] = 0
     m[:, :2] = 0
     for i in range(rows):
         y = first + i
         up2 = max(i - 1, 0)
-        row_context(p, e, y + 2, n, along_x, luma, chroma, weights, d, r, m, i, up2, base, activity)
+        row_context(
+            p,
+            e,
+            y + 2,
+            n,
+            along_x,
+            luma,
+            chroma,
+            weights,
+            d,
+            r,
+            m,
+            i,
+            up2,
+            gradients,
+            base,
+            activity,
+        )
         for c in range(components):
             for x in range(n):
                 if along_x:
