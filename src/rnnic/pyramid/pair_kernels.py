@@ -122,21 +122,26 @@ def place(x, symbol, raw, trellis, row, left, packed):
 
 
 @forced
-def decode_pair(
-    x, state, position, trellis, near, around, row, words, left, escape, slots, spans, packed,
-    luma_class, chroma_class,
-):  # fmt: skip
-    """Decode pair ``x`` of a row into ``row[x]``, unless its entry is not in the table of its class.
+def decode_pair(x, coder, lane, words, weights, left, sizes, top, tables):
+    """Decode pair ``x`` of a lane's row.
 
-    Takes the tables one by one, so that no references are counted, and numbers as uint64, so
-    that no index can be negative.
+    Parameters
+    ----------
+    x : int
+        Which one.
+    coder : tuple of uint64
+        State, position, trellis state, activities passed on by the left neighbour. No index can be negative.
+    lane : tuple
+        Packed activities around, where packed residuals go, where residuals go that are out of reach, where
+        the place behind the last one of these goes: those in the row are marked.
 
-    Returns
-    -------
-    tuple
-        State, position, trellis state, activities passed to the right neighbour, and -1, or
-        the luma class (times the chroma classes) of a pair that `decode_far` is to decode.
+    Other parameters are those of `decode_row_4`. Returns the coder.
     """
+    slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _ = (
+        tables
+    )
+    state, position, trellis, near = coder
+    around, row, escaped, reach = lane
     activity = uint64(around[x]) + near
     luma = uint64(luma_class[(activity & U_LOW) >> uint64(2)])
     chroma = uint64(chroma_class[activity >> uint64(18)])
@@ -149,40 +154,40 @@ def decode_pair(
     bits = span >> U_SIGNS_SHIFT
     raw = state & ((ONE << bits) - ONE)
     state, position = refill(state >> bits, position, words)
-    if symbol == escape:
-        return state, position, trellis, near, np.int64(luma)
+    if symbol == uint64(sizes[0]):
+        # Too rare for the table of its class.
+        luma //= uint64(sizes[3])
+        table = book * uint64(sizes[4]) + uint64(sizes[2] * 4) + luma
+        symbol, raw, state, position = decode_symbol(
+            state, position, words, far_slots, far_spans, table, labels, book
+        )
+        if symbol == uint64(sizes[1]):
+            row[x] = ESCAPED
+            reach[0] = x + 1
+            return decode_escaped(
+                x, state, position, trellis, luma, escaped, words, weights, sizes, top, far_slots,
+                far_spans, labels, vectors,
+            )  # fmt: skip
     trellis, near = place(x, symbol, raw, trellis, row, left, packed)
-    return state, position, trellis, near, np.int64(-1)
+    return state, position, trellis, near
 
 
 @forced
-def decode_far(
-    x, state, position, trellis, luma_class, row, escaped, words, weights, left, sizes, top, slots,
-    spans, labels, vectors, packed, reach, k,
-):  # fmt: skip
-    """Decode a pair whose entry is too rare for the table of its class, or out of reach.
+def coder_of(k, states, positions, trellis):
+    """Return a lane's coder at the start of a row, see `decode_pair`."""
+    return uint64(states[k]), uint64(positions[k]), uint64(trellis[k]), uint64(0)
 
-    What is out of reach goes to ``escaped[:, x]``; ``row[x]`` is marked, ``reach[k]`` put behind it.
 
-    Returns
-    -------
-    tuple
-        State, position, trellis state, activities passed to the right neighbour.
-    """
-    book = trellis & ONE
-    table = book * uint64(sizes[4]) + uint64(sizes[2] * 4 + luma_class)
-    symbol, raw, state, position = decode_symbol(
-        state, position, words, slots, spans, table, labels, book
-    )
-    if symbol == uint64(sizes[1]):
-        row[x] = ESCAPED
-        reach[k] = x + 1
-        return decode_escaped(
-            x, state, position, trellis, uint64(luma_class), escaped, words, weights, sizes, top,
-            slots, spans, labels, vectors,
-        )  # fmt: skip
-    trellis, near = place(x, symbol, raw, trellis, row, left, packed)
-    return state, position, trellis, near
+@forced
+def lane_of(k, around, rows, escaped, reach):
+    """Return a lane's row, see `decode_pair`."""
+    return around[k], rows[k], escaped[k], reach[k:]
+
+
+@forced
+def keep_coder(k, coder, states, positions, trellis):
+    """Keep a lane's coder for its next row."""
+    states[k], positions[k], trellis[k] = coder[0], coder[1], coder[2]
 
 
 @jit
@@ -191,23 +196,12 @@ def decode_row_1(
     top, tables,
 ):  # fmt: skip
     """Decode a row of lane ``k`` alone."""
-    (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
-    ) = tables  # fmt: skip
-    common, chroma_classes = uint64(sizes[0]), sizes[3]
-    s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
-    a0, r0, e0 = around[k], rows[k], escaped[k]
+    own = words, weights, left, sizes, top, tables
+    a = coder_of(k, states, positions, trellis)
+    lane_a = lane_of(k, around, rows, escaped, reach)
     for x in range(n):
-        s0, p0, t0, w0, far0 = decode_pair(
-            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        if far0 >= 0:
-            s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, k,
-            )  # fmt: skip
-    states[k], positions[k], trellis[k] = s0, p0, t0
+        a = decode_pair(x, a, lane_a, *own)
+    keep_coder(k, a, states, positions, trellis)
 
 
 @jit
@@ -216,35 +210,16 @@ def decode_row_2(
     top, tables,
 ):  # fmt: skip
     """Decode a row of lanes ``k`` and ``k + 1`` in turns, which hides latencies."""
-    (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
-    ) = tables  # fmt: skip
-    common, chroma_classes = uint64(sizes[0]), sizes[3]
-    s0, p0, t0, w0 = uint64(states[k]), positions[k], uint64(trellis[k]), uint64(0)
-    a0, r0, e0 = around[k], rows[k], escaped[k]
-    s1, p1, t1, w1 = uint64(states[k + 1]), positions[k + 1], uint64(trellis[k + 1]), uint64(0)
-    a1, r1, e1 = around[k + 1], rows[k + 1], escaped[k + 1]
+    own = words, weights, left, sizes, top, tables
+    a = coder_of(k, states, positions, trellis)
+    b = coder_of(k + 1, states, positions, trellis)
+    lane_a = lane_of(k, around, rows, escaped, reach)
+    lane_b = lane_of(k + 1, around, rows, escaped, reach)
     for x in range(n):
-        s0, p0, t0, w0, far0 = decode_pair(
-            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        s1, p1, t1, w1, far1 = decode_pair(
-            x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        if far0 >= 0:
-            s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, k,
-            )  # fmt: skip
-        if far1 >= 0:
-            s1, p1, t1, w1 = decode_far(
-                x, s1, p1, t1, far1 // chroma_classes, r1, e1, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, k + 1,
-            )  # fmt: skip
-    states[k], positions[k], trellis[k] = s0, p0, t0
-    states[k + 1], positions[k + 1], trellis[k + 1] = s1, p1, t1
+        a = decode_pair(x, a, lane_a, *own)
+        b = decode_pair(x, b, lane_b, *own)
+    keep_coder(k, a, states, positions, trellis)
+    keep_coder(k + 1, b, states, positions, trellis)
 
 
 @jit
@@ -253,59 +228,24 @@ def decode_row_4(
     top, tables,
 ):  # fmt: skip
     """Decode a row of all four lanes in turns."""
-    (
-        slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _,
-    ) = tables  # fmt: skip
-    common, chroma_classes = uint64(sizes[0]), sizes[3]
-    s0, p0, t0, w0 = uint64(states[0]), positions[0], uint64(trellis[0]), uint64(0)
-    a0, r0, e0 = around[0], rows[0], escaped[0]
-    s1, p1, t1, w1 = uint64(states[1]), positions[1], uint64(trellis[1]), uint64(0)
-    a1, r1, e1 = around[1], rows[1], escaped[1]
-    s2, p2, t2, w2 = uint64(states[2]), positions[2], uint64(trellis[2]), uint64(0)
-    a2, r2, e2 = around[2], rows[2], escaped[2]
-    s3, p3, t3, w3 = uint64(states[3]), positions[3], uint64(trellis[3]), uint64(0)
-    a3, r3, e3 = around[3], rows[3], escaped[3]
+    own = words, weights, left, sizes, top, tables
+    a = coder_of(0, states, positions, trellis)
+    b = coder_of(1, states, positions, trellis)
+    c = coder_of(2, states, positions, trellis)
+    d = coder_of(3, states, positions, trellis)
+    lane_a = lane_of(0, around, rows, escaped, reach)
+    lane_b = lane_of(1, around, rows, escaped, reach)
+    lane_c = lane_of(2, around, rows, escaped, reach)
+    lane_d = lane_of(3, around, rows, escaped, reach)
     for x in range(n):
-        s0, p0, t0, w0, far0 = decode_pair(
-            x, s0, p0, t0, w0, a0, r0, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        s1, p1, t1, w1, far1 = decode_pair(
-            x, s1, p1, t1, w1, a1, r1, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        s2, p2, t2, w2, far2 = decode_pair(
-            x, s2, p2, t2, w2, a2, r2, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        s3, p3, t3, w3, far3 = decode_pair(
-            x, s3, p3, t3, w3, a3, r3, words, left, common, slots, spans, packed, luma_class,
-            chroma_class,
-        )  # fmt: skip
-        if far0 >= 0:
-            s0, p0, t0, w0 = decode_far(
-                x, s0, p0, t0, far0 // chroma_classes, r0, e0, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, 0,
-            )  # fmt: skip
-        if far1 >= 0:
-            s1, p1, t1, w1 = decode_far(
-                x, s1, p1, t1, far1 // chroma_classes, r1, e1, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, 1,
-            )  # fmt: skip
-        if far2 >= 0:
-            s2, p2, t2, w2 = decode_far(
-                x, s2, p2, t2, far2 // chroma_classes, r2, e2, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, 2,
-            )  # fmt: skip
-        if far3 >= 0:
-            s3, p3, t3, w3 = decode_far(
-                x, s3, p3, t3, far3 // chroma_classes, r3, e3, words, weights, left, sizes, top,
-                far_slots, far_spans, labels, vectors, packed, reach, 3,
-            )  # fmt: skip
-    states[0], positions[0], trellis[0] = s0, p0, t0
-    states[1], positions[1], trellis[1] = s1, p1, t1
-    states[2], positions[2], trellis[2] = s2, p2, t2
-    states[3], positions[3], trellis[3] = s3, p3, t3
+        a = decode_pair(x, a, lane_a, *own)
+        b = decode_pair(x, b, lane_b, *own)
+        c = decode_pair(x, c, lane_c, *own)
+        d = decode_pair(x, d, lane_d, *own)
+    keep_coder(0, a, states, positions, trellis)
+    keep_coder(1, b, states, positions, trellis)
+    keep_coder(2, c, states, positions, trellis)
+    keep_coder(3, d, states, positions, trellis)
 
 
 @forced
