@@ -4,10 +4,12 @@ import numpy as np
 
 from rnnic._jit import forced, jit
 
-__all__ = ["decode_base", "encode_base", "get_bits", "get_number", "put_bits", "put_number"]
+__all__ = ["BIT", "decode_base", "encode_base", "get_bits", "get_number", "put_bits", "put_number"]
 
 MAX_UNARY = 24
-RAW_BITS = 18
+RAW_BITS = np.int64(18)
+BIT = np.int64(1)
+"""Of a type, unlike literals: those would have kernels compiled once more for each of their values."""
 MAX_NUMBER_BITS = 48
 """More than any number needs: 24 ones, and 18 bits."""
 LARGEST = 65535
@@ -68,9 +70,9 @@ def put_number(bits, n, number, total, count):
     k = rice_parameter(total, count)
     ones = min(value >> k, MAX_UNARY)
     for _ in range(ones):
-        n = put_bits(bits, n, 1, 1)
+        n = put_bits(bits, n, BIT, BIT)
     if ones < MAX_UNARY:
-        n = put_bits(bits, n, 0, 1)
+        n = put_bits(bits, n, BIT - BIT, BIT)
         n = put_bits(bits, n, value, k)
     else:
         n = put_bits(bits, n, value, RAW_BITS)
@@ -110,14 +112,14 @@ def encode_component(q, c, slopes, bits, n):
     height, width = q.shape[1], q.shape[2]
     value = 2 * q[c, 0, 0] if q[c, 0, 0] >= 0 else -2 * q[c, 0, 0] - 1
     n = put_bits(bits, n, value, RAW_BITS)
-    n = put_bits(bits, n, 1 if slopes else 0, 1)
-    total, count = 16, 1
+    n = put_bits(bits, n, np.int64(slopes), BIT)
+    total, count = np.int64(16), np.int64(1)
     for y in range(height):
         first = 1 if y == 0 else 0
         same = True
         for x in range(first, width):
             same = same and q[c, y, x] == prediction(q, c, y, x, slopes)
-        n = put_bits(bits, n, 1 if same else 0, 1)
+        n = put_bits(bits, n, np.int64(same), BIT)
         if same:
             continue
         for x in range(first, width):
@@ -133,11 +135,12 @@ def encode_base(q, bits, n):
     Returns the new position; ``MAX_NUMBER_BITS`` for each number are always enough.
     """
     for c in range(q.shape[0]):
-        with_slopes = encode_component(q, c, True, bits, n)
-        end = encode_component(q, c, False, bits, n)
-        if with_slopes < end:
-            end = encode_component(q, c, True, bits, n)
-        n = end
+        ends = np.int64(0), np.int64(0)
+        for trial in range(2):
+            ends = encode_component(q, c, trial == 0, bits, n), ends[0]
+        without, with_slopes = ends
+        slopes = with_slopes < without
+        n = encode_component(q, c, slopes, bits, n) if slopes else without
     return n
 
 
@@ -147,7 +150,7 @@ def decode_base(bits, n, q):
     end = bits.shape[0]
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
-        total, count = 16, 1
+        total, count = np.int64(16), np.int64(1)
         slopes = False
         for y in range(height):
             first = 1 if y == 0 else 0
@@ -155,9 +158,9 @@ def decode_base(bits, n, q):
                 value = get_bits(bits, n, RAW_BITS)
                 value = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
                 q[c, 0, 0] = min(max(value, -LARGEST), LARGEST)
-                slopes = get_bits(bits, n + RAW_BITS, 1) == 1
+                slopes = get_bits(bits, n + RAW_BITS, BIT) == 1
                 n += RAW_BITS + 1
-            same = get_bits(bits, n, 1) == 1
+            same = get_bits(bits, n, BIT) == 1
             n += 1
             for x in range(first, width):
                 error = np.int64(0)

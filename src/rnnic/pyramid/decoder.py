@@ -15,6 +15,7 @@ from rnnic.pyramid.fit import read_fit
 from rnnic.pyramid.format import (
     EXACT,
     MAX_SIDE,
+    PACKED,
     PyramidParams,
     base_step,
     derive,
@@ -23,7 +24,7 @@ from rnnic.pyramid.format import (
     passes,
 )
 from rnnic.pyramid.kernels import extend_borders
-from rnnic.pyramid.model import PASSES, PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, PyramidModel
 from rnnic.reduction import block_means
 
 __all__ = ["Planes", "decode_base_plane", "decode_tile", "table_sizes"]
@@ -276,12 +277,18 @@ def _decode(
     start_planes(planes, base, params.step)
     positions = tile.positions + np.uint64(2)
     written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
+    tables = tuple(derive(model, params.channels, params.step, params.states))
     complete = decode_passes(
-        base_width, base_height, *planes.samples, *planes.energies, plans, fit.luma, fit.chroma,
-        fit.activity, states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words,
-        table_sizes(params, model), tuple(derive(model, params.channels, params.step, params.states)),
-        rows.around, rows.coded, rows.escaped, *rows.all(), fit.colour, params.bit_depth > 8,
-        _bytes_of_rows(written), written.strides[0],
+        base_width, base_height, tuple(planes.samples), tuple(planes.energies), plans,
+        (fit.luma, fit.chroma, fit.activity),
+        (states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words),
+        table_sizes(params, model), tables, rows.parsed(), rows.context(),
+        (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables[PACKED]), np.uint32)),
+        (
+            np.empty((params.channels, 2, final[0] + 4), np.int16),
+            np.empty((params.channels, final[0]), np.uint8),
+            fit.colour, params.bit_depth > 8, _bytes_of_rows(written), written.strides[0],
+        ),
     )  # fmt: skip
     if not complete:
         raise TruncatedError("a lane is truncated")
@@ -345,8 +352,8 @@ class RowBuffers:
     ----------
     around, coded : uint32 and int64 arrays, (lanes, width)
         Packed activities and decoded vectors, see `rnnic.pyramid.pair_kernels.decode_pair`.
-    escaped : int32 array, (lanes, 3, width)
-        Residuals that have no vector.
+    escaped, reach : int32 array, (lanes, 3, width), and int64 array, (lanes,)
+        Residuals that have no vector, and the place behind the last of these.
     gradients : int16 array, (3, width)
         Those of parents, for one row at a time.
     """
@@ -355,6 +362,7 @@ class RowBuffers:
         self.around = np.zeros((lanes, width), np.uint32)
         self.coded = np.zeros((lanes, width), np.int64)
         self.escaped = np.zeros((lanes, 3, width), np.int32)
+        self.reach = np.zeros(lanes, np.int64)
         self.gradients = np.zeros((3, width), np.int16)
         self.base = np.zeros((lanes, 3, width), np.int32)
         self.activity = np.zeros((lanes, 2, width), np.int32)
@@ -363,13 +371,16 @@ class RowBuffers:
         self.residuals = np.zeros((lanes, 3, ring, width + 2), np.int32)
         self.magnitudes = np.zeros((lanes, 2, ring, width + 2), np.int32)
 
-    def all(self) -> tuple[npt.NDArray[Any], ...]:
+    def parsed(self) -> tuple[npt.NDArray[Any], ...]:
+        """Buffers that residuals are parsed into."""
+        return self.around, self.coded, self.escaped, self.reach, self.residual
+
+    def context(self) -> tuple[npt.NDArray[Any], ...]:
         """Buffers that encoder and decoder share, in the order that kernels take them."""
         return (
             self.gradients,
             self.base,
             self.activity,
-            self.residual,
             self.differences,
             self.residuals,
             self.magnitudes,

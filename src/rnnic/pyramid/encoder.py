@@ -396,7 +396,7 @@ class TileEncoder:
             self._weights, self._left, np.int32(scaled), (1 << 29) // scaled,
             self._trellis, *lanes, np.float32(weight), self._prune, self._sizes,
             tuple(self._derived), *self._search, self._work, self._queue, self._filled,
-            counts, *self._rows.all(),
+            counts, self._rows.residual, self._rows.context(),
         )  # fmt: skip
         # Once its own filters are written, a pass stays coded.
         self._coded_lanes[chosen] |= any_coded
@@ -413,6 +413,7 @@ class TileEncoder:
             width,
             height,
             self._fit.colour,
+            np.empty((channels, width), np.uint8),
             deep,
             out.reshape(-1).view(np.uint8),
             row,

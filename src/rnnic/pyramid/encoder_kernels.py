@@ -19,6 +19,7 @@ from rnnic.pyramid.search import ESCAPE
 from rnnic.pyramid.search_kernels import (
     BACKTRACK,
     HUGE,
+    NONE,
     REACH_0,
     REACH_1,
     cell_of,
@@ -232,22 +233,22 @@ def greedy_row(
         best, entry, both = UNREACHED, np.int64(-1), np.int64(0)
         if a0 <= REACH_0 and a1 <= REACH_1 and a2 <= REACH_1:
             best, entry = nearest(
-                a0, a1, a2, cells, cell_of(a0, a1, a2, 0, chroma_cells), magnitudes, 0, lengths,
-                table, weight, best,
+                a0, a1, a2, cells, cell_of(a0, a1, a2, NONE, chroma_cells), magnitudes, NONE,
+                lengths, table, weight, best,
             )  # fmt: skip
         if best > far:
             u[0], u[1], u[2] = u0, u1, u2
             limit = best if entry >= 0 else HUGE
             other = search_far(
-                u, 0, 0, table, y_class // chroma_classes, cells, magnitudes, lengths, vectors,
+                u, NONE, NONE, table, y_class // chroma_classes, cells, magnitudes, lengths, vectors,
                 weight, sizes, limit, sequence, trial,
             )  # fmt: skip
             if other < limit:
-                vector_of(sequence, 0, vectors, top, vector)
+                vector_of(sequence, NONE, vectors, top, vector)
                 out[0, x], out[1, x], out[2, x] = vector[0], vector[1], vector[2]
                 both = left_part(vector[0], vector[1], vector[2], weights)
                 count = put_escaped(
-                    tokens, count, spans, sequence, 0, table, y_class // chroma_classes, labels,
+                    tokens, count, spans, sequence, NONE, table, y_class // chroma_classes, labels,
                     sizes, counts,
                 )  # fmt: skip
                 entry = np.int64(-1)
@@ -269,7 +270,7 @@ def greedy_row(
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
     trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
-    tokens, counts_of, counts, gradients, base, activity, out, d, r, m,
+    tokens, counts_of, counts, out, buffers,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
 
@@ -285,6 +286,7 @@ def encode_pass(
     lanes = trellis.shape[0] if rows >= 4 * trellis.shape[0] else 1
     share, extra = rows // lanes, rows % lanes
     components = p.shape[0]
+    gradients, base, activity, d, r, m = buffers
     target = work[0]
     d[:, :, :, : n + 2] = 0
     r[:, :, :, : n + 2] = 0

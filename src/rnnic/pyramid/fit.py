@@ -70,11 +70,11 @@ def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
         return first + unit * np.rint((own - first) / unit).astype(np.int64)
 
     def taps(own: npt.NDArray[np.int16], start: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        moved = nearest(own, start, TAP_UNIT)
+        moved = nearest(own, start, int(TAP_UNIT))
         fits = np.abs(moved).sum(axis=-1, keepdims=True) <= MAX_TAP_SUM
         return np.where(fits, moved, start).astype(np.int16)
 
-    weights = nearest(fit.activity, model.activity, WEIGHT_UNIT)
+    weights = nearest(fit.activity, model.activity, int(WEIGHT_UNIT))
     valid = (weights >= 0) & (weights <= MAX_ACTIVITY_WEIGHT)
     activity = np.where(valid, weights, model.activity).astype(np.uint16)
     return Fit(

@@ -3,13 +3,14 @@
 import numpy as np
 
 from rnnic._jit import jit
-from rnnic.pyramid.base import get_bits, get_number, put_bits, put_number
+from rnnic.pyramid.base import BIT, get_bits, get_number, put_bits, put_number
 
 __all__ = ["TAP_UNIT", "WEIGHT_UNIT", "get_own", "put_own"]
 
-TAP_UNIT = 16
-WEIGHT_UNIT = 32
-FIRST_TOTAL = 4
+TAP_UNIT = np.int64(16)
+WEIGHT_UNIT = np.int64(32)
+FIRST_TOTAL = np.int64(4)
+COLOUR_BITS = np.int64(16)
 
 
 @jit
@@ -18,10 +19,10 @@ def put_group(values, start, unit, bits, n):
     same = True
     for i in range(values.shape[0]):
         same = same and values[i] == start[i]
-    n = put_bits(bits, n, 0 if same else 1, 1)
+    n = put_bits(bits, n, np.int64(not same), BIT)
     if same:
         return n
-    total, count = FIRST_TOTAL, 1
+    total, count = FIRST_TOTAL, np.int64(1)
     for i in range(values.shape[0]):
         difference = (np.int64(values[i]) - np.int64(start[i])) // unit
         n, total, count = put_number(bits, n, difference, total, count)
@@ -31,11 +32,11 @@ def put_group(values, start, unit, bits, n):
 @jit
 def get_group(values, unit, bits, n):
     """Add what `put_group` wrote to ``values``, int64; returns the position."""
-    own = get_bits(bits, n, 1)
+    own = get_bits(bits, n, BIT)
     n += 1
     if own == 0:
         return n
-    total, count = FIRST_TOTAL, 1
+    total, count = FIRST_TOTAL, np.int64(1)
     for i in range(values.shape[0]):
         difference, n, total, count = get_number(bits, n, total, count)
         values[i] += difference * unit
@@ -50,10 +51,10 @@ def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
         same = True
         for i in range(9):
             same = same and colour[i] == default[i]
-        n = put_bits(bits, n, 0 if same else 1, 1)
+        n = put_bits(bits, n, np.int64(not same), BIT)
         if not same:
             for i in range(9):
-                n = put_bits(bits, n, colour[i] & 0xFFFF, 16)
+                n = put_bits(bits, n, np.int64(colour[i] & 0xFFFF), COLOUR_BITS)
     for level in range(luma.shape[0]):
         if (coded >> level) & 1:
             n = put_group(luma[level], own[0][level], TAP_UNIT, bits, n)
@@ -67,15 +68,15 @@ def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
 @jit
 def get_own(bits, components, coded, colour, luma, chroma, activity):
     """Read everything into int64 arrays that hold what the model has; returns the position."""
-    n = 0
+    n = np.int64(0)
     if components == 3:
-        own = get_bits(bits, n, 1)
+        own = get_bits(bits, n, BIT)
         n += 1
         if own:
             for i in range(9):
-                value = get_bits(bits, n, 16)
+                value = get_bits(bits, n, COLOUR_BITS)
                 colour[i] = value - ((value >> 15) << 16)
-                n += 16
+                n += COLOUR_BITS
     for level in range(luma.shape[0]):
         if (coded >> level) & 1:
             n = get_group(luma[level], TAP_UNIT, bits, n)

@@ -224,28 +224,28 @@ def decode_row_2(
 
 @jit
 def decode_row_4(
-    n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
     top, tables,
 ):  # fmt: skip
-    """Decode a row of all four lanes in turns."""
+    """Decode a row of lanes ``k`` to ``k + 3`` in turns."""
     own = words, weights, left, sizes, top, tables
-    a = coder_of(0, states, positions, trellis)
-    b = coder_of(1, states, positions, trellis)
-    c = coder_of(2, states, positions, trellis)
-    d = coder_of(3, states, positions, trellis)
-    lane_a = lane_of(0, around, rows, escaped, reach)
-    lane_b = lane_of(1, around, rows, escaped, reach)
-    lane_c = lane_of(2, around, rows, escaped, reach)
-    lane_d = lane_of(3, around, rows, escaped, reach)
+    a = coder_of(k, states, positions, trellis)
+    b = coder_of(k + 1, states, positions, trellis)
+    c = coder_of(k + 2, states, positions, trellis)
+    d = coder_of(k + 3, states, positions, trellis)
+    lane_a = lane_of(k, around, rows, escaped, reach)
+    lane_b = lane_of(k + 1, around, rows, escaped, reach)
+    lane_c = lane_of(k + 2, around, rows, escaped, reach)
+    lane_d = lane_of(k + 3, around, rows, escaped, reach)
     for x in range(n):
         a = decode_pair(x, a, lane_a, *own)
         b = decode_pair(x, b, lane_b, *own)
         c = decode_pair(x, c, lane_c, *own)
         d = decode_pair(x, d, lane_d, *own)
-    keep_coder(0, a, states, positions, trellis)
-    keep_coder(1, b, states, positions, trellis)
-    keep_coder(2, c, states, positions, trellis)
-    keep_coder(3, d, states, positions, trellis)
+    keep_coder(k, a, states, positions, trellis)
+    keep_coder(k + 1, b, states, positions, trellis)
+    keep_coder(k + 2, c, states, positions, trellis)
+    keep_coder(k + 3, d, states, positions, trellis)
 
 
 @forced

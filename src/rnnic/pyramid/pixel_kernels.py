@@ -1,9 +1,8 @@
 """Kernels that turn components into pixels (SPEC.md 5.6)."""
 
-import numpy as np
 from numpy import int32
 
-from rnnic._jit import add, allocating, jit, mul
+from rnnic._jit import add, jit, mul
 
 __all__ = ["row_pixels", "to_pixels"]
 
@@ -71,9 +70,8 @@ def row_pixels(planes, y, width, colour, samples, deep, out):
         out[3 * x + 2] = third[x]
 
 
-@allocating
-def to_pixels(planes, width, height, colour, deep, out, stride):
+@jit
+def to_pixels(planes, width, height, colour, samples, deep, out, stride):
     """Turn planes with a border of two into pixels, see `row_pixels`; rows are ``stride`` bytes apart."""
-    samples = np.empty((planes.shape[0], width), np.uint8)
     for y in range(height):
         row_pixels(planes, y + 2, width, colour, samples, deep, out[y * stride :])

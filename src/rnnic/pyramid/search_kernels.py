@@ -11,6 +11,7 @@ from rnnic.pyramid.search import CANDIDATES, CELL, CHROMA_REACH, ESCAPE, LUMA_CE
 __all__ = [
     "BACKTRACK",
     "HUGE",
+    "NONE",
     "REACH_0",
     "REACH_1",
     "cell_of",
@@ -30,6 +31,9 @@ HUGE = float32(1e30)
 COARSE_LAMBDA = float32(0.02)
 COARSE_BITS = float32(14.0)
 BACKTRACK = MAX_ESCAPES + 2
+NONE = np.int64(0)
+ESCAPE_SYMBOL = np.int64(ESCAPE)
+"""Of a type: for each literal, kernels would be compiled once more."""
 
 
 @forced
@@ -102,10 +106,10 @@ def search_escaped(
     sides, chroma_cells = sizes[8], sizes[9]
     rate = lengths[(table << SYMBOL_BITS) + ESCAPE]
     if depth > 0:
-        rare = level_row(0, 0, book, luma_class, sizes)
+        rare = level_row(NONE, NONE, book, luma_class, sizes)
         rate += lengths[(rare << SYMBOL_BITS) + ESCAPE]
     for z in range(1, depth):
-        row = level_row(z, z, 0, luma_class, sizes)
+        row = level_row(z, z, NONE, luma_class, sizes)
         rate += lengths[(row << SYMBOL_BITS) + ESCAPE]
     o0, o1, o2 = float32(0), float32(0), float32(0)
     g = float32(4.0**depth)
@@ -206,13 +210,13 @@ def put(tokens, count, spans, row, symbol, raw, bits, counts):
 def put_escaped(tokens, count, spans, sequence, book, table, luma_class, labels, sizes, counts):
     """Queue the tokens of an escaped pair."""
     depth = sequence[0]
-    count = put(tokens, count, spans, table, ESCAPE, 0, 0, counts)
+    count = put(tokens, count, spans, table, ESCAPE_SYMBOL, NONE, NONE, counts)
     if depth > 0:
-        rare = level_row(0, 0, book, luma_class, sizes)
-        count = put(tokens, count, spans, rare, ESCAPE, 0, 0, counts)
+        rare = level_row(NONE, NONE, book, luma_class, sizes)
+        count = put(tokens, count, spans, rare, ESCAPE_SYMBOL, NONE, NONE, counts)
     for z in range(1, depth):
-        row = level_row(z, z, 0, luma_class, sizes)
-        count = put(tokens, count, spans, row, ESCAPE, 0, 0, counts)
+        row = level_row(z, z, NONE, luma_class, sizes)
+        count = put(tokens, count, spans, row, ESCAPE_SYMBOL, NONE, NONE, counts)
     if depth == MAX_ESCAPES:
         for c in range(3):
             for shift in (16, 8, 0):
