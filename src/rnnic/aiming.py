@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ __all__ = [
     "Goal",
     "Made",
     "PsnrGoal",
+    "Rough",
     "SizeGoal",
     "aim_at",
     "goal_of",
@@ -237,6 +238,28 @@ class SizeGoal(Goal):
         return math.exp(float(np.interp(bits, np.log(photos.bits[::-1]), logs)))
 
 
+class Rough(NamedTuple):
+    """Parts of an image as they come out without a trellis: where they are, and how far off.
+
+    ``hints`` are those of `rnnic.methods.Touch`.
+    """
+
+    control: float
+    places: list[list[TileBox]]
+    hints: list[tuple[float, float]]
+    errors: list[float]
+
+    @classmethod
+    def of(cls, made: Made, pixels: Pixels, control: float) -> "Rough | None":
+        """Look at an encode at a control; None where it has no parts."""
+        touch = made.touch
+        if touch is None:
+            return None
+        places = [touch.places(part) for part in range(touch.parts)]
+        hints = [touch.hints(part) for part in range(touch.parts)]
+        return cls(control, places, hints, [squared_error_of(made, pixels, own) for own in places])
+
+
 @dataclass(frozen=True)
 class Aim:
     """A first control, and how the excess is expected to change.
@@ -251,18 +274,15 @@ class Aim:
         Change with the bias of all parts of a method's finest pass, see `rnnic.methods.Touch`.
     size : float
         About the bytes of a file near the target, at a low effort.
-    rough : Made, optional
+    rough : Rough, optional
         The image without a trellis, where the effort has one.
-    rough_at : float
-        Its control.
     """
 
     first: float
     slope: float
     response: float
     size: float
-    rough: Made | None = None
-    rough_at: float = math.nan
+    rough: Rough | None = None
 
 
 def sample_of(pixels: Pixels) -> Pixels:
@@ -351,7 +371,8 @@ def aim_at(
     size = len(made.data) * pixels.size / of.size
     if not trellis:
         return Aim(first, slope, goal.response, size)
-    return Aim(first, slope, _STRONGER * goal.response, size, made, at)
+    rough = Rough.of(made, pixels, at)
+    return Aim(first, slope, _STRONGER * goal.response, size, rough)
 
 
 def squared_error_of(made: Made, pixels: Pixels, places: Places) -> float:

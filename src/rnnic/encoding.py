@@ -231,7 +231,7 @@ def _search(
     """Search the control that meets a goal."""
     method = encoder.method
     landing = None
-    if isinstance(goal, PsnrGoal) and aim.rough is not None and aim.rough.touch is not None:
+    if isinstance(goal, PsnrGoal) and aim.rough is not None:
         landing = Landing(goal, aim, aim.rough, encoder.pixels)
     trials = 0
 
@@ -254,15 +254,9 @@ def _search(
         made = trial.made
         if landing is not None and made.left:
             made, over = landing.complete(made, trial.control)
-            trial = _Trial(made, trial.control, over)
-            if 0 <= over <= goal.tolerance:
-                return trial
-        other = refine(goal, aim, made, encoder.pixels, over)
-        return (
-            trial
-            if other is made
-            else _Trial(other, trial.control, goal.excess(other, encoder.pixels))
-        )
+        if not 0 <= over <= goal.tolerance:
+            made = refine(goal, aim, made, encoder.pixels, over)
+        return _Trial(made, trial.control, goal.excess(made, encoder.pixels))
 
     span = method.control_range(encoder.header.bit_depth)
     search = Search(

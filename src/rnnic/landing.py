@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from rnnic.aiming import DB, Aim, Goal, Made, Pixels, PsnrGoal, squared_error_of
+from rnnic.aiming import DB, Aim, Goal, Made, Pixels, PsnrGoal, Rough, squared_error_of
 from rnnic.methods import Touch
 
 __all__ = ["Landing", "refine"]
@@ -38,20 +38,14 @@ class Landing:
     ----------
     goal : PsnrGoal
     aim : Aim
-    rough : Made
+    rough : Rough
         `Aim.rough`.
     pixels : uint8 or uint16 (H, W, c)
     """
 
-    def __init__(self, goal: PsnrGoal, aim: Aim, rough: Made, pixels: Pixels) -> None:
+    def __init__(self, goal: PsnrGoal, aim: Aim, rough: Rough, pixels: Pixels) -> None:
         self._goal, self._aim, self._rough, self._pixels = goal, aim, rough, pixels
         self._budget = goal.budget(pixels)
-        touch = rough.touch
-        assert touch is not None
-        # Parts coded anew would have other ones.
-        self._places = [touch.places(part) for part in range(touch.parts)]
-        self._hints = [touch.hints(part) for part in range(touch.parts)]
-        self._errors = [squared_error_of(rough, pixels, own) for own in self._places]
 
     def approach(self, made: Result, control: float) -> tuple[Result, float]:
         """Code the parts, unless it is foreseen that the target is too far.
@@ -78,9 +72,10 @@ class Landing:
 
     def _foreseen(self, touch: Touch, control: float) -> list[float]:
         """Return the squared error of each part, were it coded with the usual weight of bits."""
-        change = -self._aim.slope * math.log(control / self._aim.rough_at) / DB
+        rough = self._rough
+        change = -self._aim.slope * math.log(control / rough.control) / DB
         found = []
-        for part, (error, hints) in enumerate(zip(self._errors, self._hints, strict=True)):
+        for part, (error, hints) in enumerate(zip(rough.errors, rough.hints, strict=True)):
             exponent = change - _BETTER
             for slope, now, before in zip(_SLOPES, touch.hints(part), hints, strict=True):
                 if now > 0 and before > 0:
@@ -105,7 +100,7 @@ class Landing:
                 allowed = max((self._budget - spent) / rest, _LEAST_ALLOWED)
                 bias = min(max(-DB * math.log(allowed) / response, -_STRONG_BIAS), _STRONG_BIAS)
             made = made.touched(part, bias)
-            own = squared_error_of(made, self._pixels, self._places[part])
+            own = squared_error_of(made, self._pixels, self._rough.places[part])
             spent += own
             told += foreseen[part]
             seen += own * math.exp(response * bias / DB)
