@@ -23,8 +23,8 @@ from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
 from rnnic.pyramid.fit import DEFAULT_COLOUR
 from rnnic.pyramid.format import PyramidParams
-from rnnic.pyramid.method import LANES
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.tiles import LANES
 
 Pixels = npt.NDArray[np.uint8]
 STEP = 5.5

@@ -13,6 +13,7 @@ from rnnic.aiming import PsnrGoal, SizeGoal, sample_of
 from rnnic.metrics import psnr
 from rnnic.options import EncodeOptions
 from rnnic.pyramid import method as pyramid_method
+from rnnic.pyramid import tiles
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
 from rnnic.pyramid.format import PyramidParams
@@ -46,7 +47,7 @@ def test_grey_lands() -> None:
 
 def test_groups_of_tiles_land(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large image, whose encoders are not kept."""
-    monkeypatch.setattr(pyramid_method, "_KEPT_PIXELS", 0)
+    monkeypatch.setattr(tiles, "_KEPT_PIXELS", 0)
     image = photo_like(512, 768)
     for goal in (35.0, 45.0):
         data = rnnic.encode(image, target_psnr=goal, tile_size=128, effort=4)

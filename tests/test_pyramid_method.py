@@ -11,7 +11,7 @@ import rnnic
 from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
-from rnnic.pyramid import method
+from rnnic.pyramid import tiles
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.reduction import block_means
 
@@ -205,7 +205,7 @@ def test_traces_are_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
         looked_at.append(coded[0])
         return coded
 
-    monkeypatch.setattr(method, "encode_tile", encode)
+    monkeypatch.setattr(tiles, "encode_tile", encode)
     encoded.traces()
     assert looked_at[0] != looked_at[-1] == parse(memoryview(encoded.data)).tiles[0]
 

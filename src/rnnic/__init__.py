@@ -72,18 +72,9 @@ __all__ = [
 
 # NumPy and Numba take most of a start's time: what needs them is imported when it is asked for.
 _HOMES = {
-    "rnnic.api": (
-        "Decoded",
-        "Encoded",
-        "FileInfo",
-        "decode",
-        "decode_report",
-        "encode",
-        "encode_image",
-        "info",
-        "read",
-        "write",
-    ),
+    "rnnic.api": ("FileInfo", "info", "read", "write"),
+    "rnnic.decoding": ("Decoded", "decode", "decode_report"),
+    "rnnic.encoding": ("Encoded", "encode", "encode_image"),
     "rnnic.damage": ("Damage", "DamageWarning", "TileDamage"),
     "rnnic.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "rnnic.metadata": ("Metadata",),

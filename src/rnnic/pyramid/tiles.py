@@ -1,0 +1,233 @@
+"""Encodes the tiles of an image, and parts of them again."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rnnic.container import TileBox, window_of
+from rnnic.methods import EncodedTiles, Memory, Pixels, Progress, TileTrace, Touch
+from rnnic.options import EncodeOptions
+from rnnic.parallel import map_threads, thread_count
+from rnnic.pyramid.choice import BestTile, TileMemory
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
+from rnnic.pyramid.format import EXACT, Pass, PyramidParams, lane_rows
+from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import EXACT as EXACT_SEARCH
+from rnnic.search import make_search
+
+__all__ = ["LANES", "encode_tiles"]
+
+LANES = 4
+_EXACT_LABEL = 4
+_GROUPS = 10
+_Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
+_KEPT_PIXELS = 1 << 22
+"""Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
+
+
+def encode_tiles(
+    pixels: Pixels,
+    boxes: Sequence[TileBox],
+    step: int,
+    model: PyramidModel,
+    options: EncodeOptions,
+    progress: Progress | None,
+    *,
+    reconstruct: bool,
+    rough: bool,
+    in_parts: bool,
+    memory: Memory | None,
+) -> EncodedTiles:
+    """Encode an image with a step size in 1/1024 sample; see `rnnic.methods.Method.encode`."""
+    if options.neighbors != EXACT_SEARCH:
+        make_search(options.neighbors)  # refuses what is none
+    effort = options.effort
+    channels, bit_depth = pixels.shape[2], 8 * pixels.itemsize
+    params = PyramidParams(step, states_for_effort(effort), LANES, channels, bit_depth)
+    targeted = options.has_target
+    keep = targeted and pixels.shape[0] * pixels.shape[1] <= _KEPT_PIXELS
+    reconstruction = np.empty_like(pixels) if reconstruct or targeted else None
+    kept: dict[TileBox, BestTile] = {}
+    done = 0
+
+    def start(box: TileBox) -> BestTile:
+        tile = pixels[window_of(box)]
+        known = TileMemory(tile)
+        if memory is not None:
+            known = memory.setdefault(box, known)
+        return BestTile(
+            tile,
+            params,
+            model,
+            effort,
+            options.neighbors,
+            exact=options.exact_tiles,
+            tune=not rough,
+            hints=keep,
+            memory=known,
+        )
+
+    left = in_parts and keep and all(start(box).has_parts for box in boxes)
+
+    def encode_box(box: TileBox) -> bytes:
+        nonlocal done
+        encoder = start(box)
+        data = b""
+        if left:
+            encoder.begin()
+        else:
+            data, rebuilt = encoder.encode()
+            if reconstruction is not None:
+                reconstruction[window_of(box)] = rebuilt
+        if keep:
+            kept[box] = encoder
+        done += 1
+        if progress is not None:
+            progress(done / len(boxes))
+        return data
+
+    threads = thread_count(options.threads)
+    payloads = map_threads(encode_box, boxes, threads)
+
+    def trace() -> list[TileTrace]:
+        return [
+            _trace(pixels, box, params, model, options, payload)
+            for box, payload in zip(boxes, payloads, strict=True)
+        ]
+
+    drawn = any(int.from_bytes(payload[:2], "little") == EXACT for payload in payloads)
+    tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace, drawn=drawn, left=left)
+    if not targeted:
+        return tiles
+    if keep:
+        return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept))
+    return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, _GROUPS, start))
+
+
+@dataclass
+class _Touch(Touch):
+    """What ways of coding parts anew share."""
+
+    boxes: Sequence[TileBox]
+    tiles: EncodedTiles
+    threads: int
+    parts: int
+    biases: list[float] = field(init=False)
+    _done: set[int] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.biases = [0.0] * self.parts
+
+    def _with(self, part: int, chosen: Iterable[int], work: _Work, bias: float) -> EncodedTiles:
+        """Return the tiles, those chosen for a part as `work` codes them."""
+        assert self.tiles.reconstruction is not None
+        payloads, rebuilt = list(self.tiles.payloads), self.tiles.reconstruction.copy()
+        weight = DEFAULT_LAMBDA * math.exp(bias)
+
+        def code(index: int) -> None:
+            box = self.boxes[index]
+            payloads[index], rebuilt[window_of(box)] = work(box, weight)
+
+        map_threads(code, chosen, self.threads)
+        self.biases[part] = bias
+        self._done.add(part)
+        left = self.tiles.left and len(self._done) < self.parts
+        self.tiles = replace(
+            self.tiles, payloads=payloads, reconstruction=rebuilt, touch=self, left=left
+        )
+        return self.tiles
+
+
+@dataclass
+class _TouchTiles(_Touch):
+    """Codes groups of tiles anew, all passes of them."""
+
+    start: Callable[[TileBox], BestTile]
+    strength = 2.0
+
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code a group of tiles with another weight of bits."""
+        chosen = range(part, len(self.boxes), self.parts)
+        return self._with(part, chosen, lambda box, weight: self.start(box).encode(weight), bias)
+
+    def places(self, part: int) -> list[TileBox]:
+        """Return the tiles of a group."""
+        return list(self.boxes[part :: self.parts])
+
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return nothing of use: groups of tiles are not left."""
+        del part
+        return 0.0, 0.0
+
+
+@dataclass
+class _TouchLanes(_Touch):
+    """Codes the same lane of all tiles anew, their finest pass."""
+
+    kept: dict[TileBox, BestTile]
+    strength = 1.0
+
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code a lane with another weight of bits."""
+        chosen = range(len(self.boxes))
+        return self._with(
+            part, chosen, lambda box, weight: self.kept[box].again(weight, part), bias
+        )
+
+    def places(self, part: int) -> list[TileBox]:
+        """Return the rows of all tiles that are a lane's."""
+        found = []
+        for box in self.boxes:
+            rows = self.kept[box].rows_of(part)
+            place = box._replace(y=box.y + rows.start, height=rows.stop - rows.start)
+            if place.height > 0:
+                found.append(place)
+        return found
+
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return the sums over all tiles."""
+        first, second = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
+        return float(first), float(second)
+
+
+def _trace(
+    pixels: Pixels,
+    box: TileBox,
+    params: PyramidParams,
+    model: PyramidModel,
+    options: EncodeOptions,
+    payload: bytes,
+) -> TileTrace:
+    """Encode a tile again and look at its finest pass: which components have a residual.
+
+    A pair's label and a number made of its residual stand for both of its pixels.
+    """
+    labels = np.zeros((box.height, box.width), np.uint8)
+    entries = np.zeros((box.height, box.width), np.int32)
+    if int.from_bytes(payload[:2], "little") == EXACT:
+        return TileTrace(box.x, box.y, labels + np.uint8(_EXACT_LABEL), entries - 1)
+
+    def look(step: Pass, state: dict[str, Any]) -> None:
+        if step.level > 0:
+            return
+        strips = lane_rows(step.rows, params.lanes)
+        found = [lane[:, 1 : 1 + n] for lane, n in zip(state["lanes"], strips, strict=True)]
+        residuals = np.concatenate(found, axis=1)[:, :, 1 : 1 + step.columns].astype(np.int64)
+        residuals = residuals[: params.channels]
+        luma = residuals[0] != 0
+        chroma = (residuals[1:] != 0).any(axis=0)
+        number = (residuals * np.array([1, 4099, 65537])[: len(residuals), None, None]).sum(axis=0)
+        covered = np.s_[:, : 2 * step.columns]
+        labels[covered] = np.repeat(luma + 2 * chroma, 2, axis=1)
+        entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
+
+    window = window_of(box)
+    # The choice of `BestTile` is not kept with the payload: the bytes tell which one it was.
+    given = pixels[window], params, model, options.effort, options.neighbors
+    for tune in (True, False):
+        if encode_tile(*given, tune=tune, sink=look)[0] == payload:
+            break
+    return TileTrace(box.x, box.y, labels, entries)
