@@ -23,6 +23,8 @@ _MAX_TOUCHES = 8
 _LEAST_ALLOWED = 0.1
 _SLOPES, _BETTER = (1.3, -0.4), 0.006
 """How the logarithm of the squared error follows those of the two coarser levels, between two encodes."""
+_FARTHER = 4 / 3
+"""Once parts are coded, there is more to lose by another encode."""
 _DOUBT = 0.2
 """A part that is this share of an image tells half of how far what is foreseen of all of it is off.
 
@@ -46,9 +48,11 @@ class Landing:
     def __init__(self, goal: PsnrGoal, aim: Aim, rough: Rough, pixels: Pixels) -> None:
         self._goal, self._aim, self._rough, self._pixels = goal, aim, rough, pixels
         self._budget = goal.budget(pixels)
+        self._off = 0.0
+        """What parts that were coded tell of how far what is foreseen is off, as logarithm of the error."""
 
     def approach(self, made: Result, control: float) -> tuple[Result, float]:
-        """Code the parts, unless it is foreseen that the target is too far.
+        """Code the parts, unless it is foreseen, before or after some of them, that the target is too far.
 
         Parameters
         ----------
@@ -76,7 +80,7 @@ class Landing:
         change = -self._aim.slope * math.log(control / rough.control) / DB
         found = []
         for part, (error, hints) in enumerate(zip(rough.errors, rough.hints, strict=True)):
-            exponent = change - _BETTER
+            exponent = change - _BETTER + self._off
             for slope, now, before in zip(_SLOPES, touch.hints(part), hints, strict=True):
                 if now > 0 and before > 0:
                     exponent += slope * (math.log(now / before) - change)
@@ -87,14 +91,17 @@ class Landing:
         goal, touch = self._goal, made.touch
         assert touch is not None
         foreseen = self._foreseen(touch, control)
-        rest = whole = sum(foreseen)
-        if whole > 0:
-            excess = goal.middle + DB * math.log(self._budget / whole)
-            if abs(excess) > reach:
-                return made, excess
-        spent = told = seen = 0.0
+        whole = sum(foreseen)
+        before, spent, told, seen = self._off, 0.0, 0.0, 0.0
         response = touch.strength * self._aim.response
-        for part in sorted(range(touch.parts), key=lambda part: -foreseen[part]):
+        order = sorted(range(touch.parts), key=lambda part: -foreseen[part])
+        for part in order:
+            rest = math.exp(self._off - before) * max(whole - told, 0.0)
+            if seen + rest > 0 and part != order[-1]:
+                # With the usual weight of bits throughout.
+                excess = goal.middle + DB * math.log(self._budget / (seen + rest))
+                if abs(excess) > (reach if part == order[0] else _FARTHER * reach):
+                    return made, excess
             bias = 0.0
             if rest > 0:
                 allowed = max((self._budget - spent) / rest, _LEAST_ALLOWED)
@@ -104,8 +111,8 @@ class Landing:
             spent += own
             told += foreseen[part]
             seen += own * math.exp(response * bias / DB)
-            off = (seen / told) ** (told / (told + _DOUBT * whole)) if told > 0 else 1.0
-            rest = off * max(whole - told, 0.0)
+            if seen > 0 and told > 0:
+                self._off = before + math.log(seen / told) * told / (told + _DOUBT * whole)
         return made, goal.excess(made, self._pixels)
 
 

@@ -15,6 +15,8 @@ from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import (
     DEFAULT_LAMBDA,
+    FITS,
+    LAST_FIT,
     TileEncoder,
     fit_density,
     states_for_effort,
@@ -37,6 +39,8 @@ LEAST_IN_PARTS = 64
 """Smaller tiles are quick, and may not have all lanes."""
 NEAR_STEPS = 0.2
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
+SAME_STEPS = 0.05
+"""Beyond this difference, they are fitted once more, from what they are: brick walls gain 3 %."""
 HOPE = 0.5
 """The least effort makes a tile hardly more than twice as costly as the others."""
 MUCH_MORE = 1.25
@@ -118,6 +122,11 @@ class TileMemory:
         if last is None or last.density != fit_density(effort):
             return None
         return last.fit if abs(math.log(step / last.step)) <= NEAR_STEPS else None
+
+    def fits(self, step: int) -> bool:
+        """Tell whether what was fitted last is as good as what would be fitted at a step."""
+        last = self._fitted
+        return last is not None and abs(math.log(step / last.step)) <= SAME_STEPS
 
     @property
     def flat(self) -> bool:
@@ -210,8 +219,9 @@ class BestTile:
         pixels, params, effort = self._pixels, self._params, self._effort
         given = pixels, params, self._model, effort, self._neighbors
         known = self._memory.fit_near(params.step, effort) if self._tune else None
-        tune = self._tune and known is None
-        self._chosen = TileEncoder(*given, tune=tune, fit=known, hints=self._hints)
+        tune = self._tune and not (known and self._memory.fits(params.step))
+        shares = LAST_FIT if known else FITS
+        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, hints=self._hints)
         best = self._chosen.encode(weight)
         if effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
             for _ in range(RELAXATIONS):
@@ -228,7 +238,7 @@ class BestTile:
             other = plain.encode(weight)
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
-        if known is None and self._tune:
+        if tune:
             self._memory.keep_fit(self._chosen.fit, params.step, effort, flat=flat)
         return best
 
@@ -252,10 +262,14 @@ class BestTile:
 
     def begin(self) -> None:
         """Encode the tile but for its finest pass, whose lanes `again` is to code."""
-        known = self._memory.fit_near(self._params.step, self._effort)
+        step, memory = self._params.step, self._memory
+        known = memory.fit_near(step, self._effort)
         given = self._pixels, self._params, self._model, self._effort, self._neighbors
-        self._chosen = TileEncoder(*given, tune=False, fit=known, hints=self._hints)
+        tune = not memory.fits(step)
+        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=LAST_FIT, hints=self._hints)
         self._chosen.begin()
+        if tune:
+            memory.keep_fit(self._chosen.fit, step, self._effort, flat=memory.flat)
 
     def rows_of(self, lane: int) -> slice:
         """Return the rows of pixels that a lane is about; a tile without loss has none."""

@@ -40,7 +40,15 @@ from rnnic.pyramid.search import (
 from rnnic.pyramid.search_kernels import BACKTRACK
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
-__all__ = ["DEFAULT_LAMBDA", "TileEncoder", "encode_tile", "fit_density", "states_for_effort"]
+__all__ = [
+    "DEFAULT_LAMBDA",
+    "FITS",
+    "LAST_FIT",
+    "TileEncoder",
+    "encode_tile",
+    "fit_density",
+    "states_for_effort",
+]
 
 DEFAULT_LAMBDA = 0.12
 TOKENS_PER_PAIR = 18
@@ -48,6 +56,7 @@ TOKENS_PER_PAIR = 18
 FITS = (0.3, 0.3, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
 filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
+LAST_FIT = FITS[-1:]
 BITS_PER_FILTERS = 150.0
 BITS_PER_ZERO = 0.001
 """What filters of a component take in a pass that has nothing else, and a pair there, about."""
@@ -169,8 +178,8 @@ class TileEncoder:
     """Encodes a tile, and its finest pass again with another weight of bits.
 
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
-    not be fitted, and ``targets`` are aimed at in place of the pixels, see `relaxed_targets`. With ``hints``,
-    there are those.
+    not be fitted, ``shares`` those of the samples for one fit after the other, and ``targets`` are aimed at
+    in place of the pixels, see `relaxed_targets`. With ``hints``, there are those.
     """
 
     def __init__(
@@ -186,6 +195,7 @@ class TileEncoder:
         counts: npt.NDArray[np.int64] | None = None,
         sink: Sink | None = None,
         targets: npt.NDArray[np.float32] | None = None,
+        shares: tuple[float, ...] = FITS,
         hints: bool = False,
     ) -> None:
         height, width = pixels.shape[:2]
@@ -196,6 +206,7 @@ class TileEncoder:
         self._steps = passes(width, height)[0]
         pixels = np.ascontiguousarray(pixels)
         self._density = fit_density(effort) if tune else 0.0
+        self._shares = shares
         self._fit = (
             start_fit(pixels, params, model, thorough=effort > 1)
             if fit is None
@@ -254,11 +265,15 @@ class TileEncoder:
     def begin(self) -> None:
         """Encode all but the finest pass, in place of `encode`; `again` is to code each of its lanes.
 
-        There must be passes, and filters are not fitted.
+        There must be passes, which are coded in one turn.
         """
         for step in self._steps[:-1]:
             self._code_whole(step, DEFAULT_LAMBDA)
-        _, _, (samples, energies) = self._enter(self._steps[-1])
+        finest = self._steps[-1]
+        source, given, (samples, energies) = self._enter(finest)
+        if self._density > 0:
+            scaled = pass_step(self._params.step, finest.level)
+            self._fit_pass(finest, PassInput(*given, source, scaled), again=False)
         samples.fill(0)
         energies.fill(0)
         self._parents = self._samples, self._energies
@@ -326,7 +341,7 @@ class TileEncoder:
         if again:
             fit_pass(step, given, self._fit, self._density, self._rows)
             return
-        for share in FITS:
+        for share in self._shares:
             fit_pass(step, given, self._fit, share * self._density)
 
     def again(self, weight: float, lane: int) -> tuple[bytes, Pixels]:
