@@ -167,12 +167,9 @@ class PsnrGoal(Goal):
     def shares(self, made: Made, pixels: Pixels) -> list[float]:
         """Return the shares of the squared error."""
         assert made.touch is not None
-        parts = [
-            squared_error_of(made, pixels, made.touch.places(part))
-            for part in range(made.touch.parts)
-        ]
-        total = sum(parts)
-        return [part / total if total else 0.0 for part in parts]
+        errors = [squared_error_of(made, pixels, own) for own in _places_of(made.touch)]
+        total = sum(errors)
+        return [error / total if total else 0.0 for error in errors]
 
     def budget(self, pixels: Pixels) -> float:
         """Return the squared error of an image in the middle of what is allowed."""
@@ -255,7 +252,7 @@ class Rough(NamedTuple):
         touch = made.touch
         if touch is None:
             return None
-        places = [touch.places(part) for part in range(touch.parts)]
+        places = _places_of(touch)
         hints = [touch.hints(part) for part in range(touch.parts)]
         return cls(control, places, hints, [squared_error_of(made, pixels, own) for own in places])
 
@@ -275,7 +272,7 @@ class Aim:
     size : float
         About the bytes of a file near the target, at a low effort.
     rough : Rough, optional
-        The image without a trellis, where the effort has one.
+        The image without a trellis, where the effort has one and the goal is a PSNR.
     """
 
     first: float
@@ -371,8 +368,14 @@ def aim_at(
     size = len(made.data) * pixels.size / of.size
     if not trellis:
         return Aim(first, slope, goal.response, size)
-    rough = Rough.of(made, pixels, at)
+    # Only squared errors can be foreseen.
+    rough = Rough.of(made, pixels, at) if isinstance(goal, PsnrGoal) else None
     return Aim(first, slope, _STRONGER * goal.response, size, rough)
+
+
+def _places_of(touch: Touch) -> list[list[TileBox]]:
+    """Return where each part is."""
+    return [touch.places(part) for part in range(touch.parts)]
 
 
 def squared_error_of(made: Made, pixels: Pixels, places: Places) -> float:
