@@ -21,6 +21,8 @@ PHOTO = HERE / "examples" / "kodim23.png"
 NEEDED = (3, 11)
 # Libraries that come as source: without a compiler their tests are skipped.
 OPTIONAL = ("annoy", "hnswlib")
+# All tests run in several processes, one for each core.
+IN_PROCESSES = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
 
 
 def python() -> Path:
@@ -68,7 +70,7 @@ def main(arguments: list[str]) -> int:
         lines = [["-m", "rnnic", "demo", *(rest or [str(PHOTO)])]]
     elif command == "test":
         interpreter = install("dev")
-        lines = [["-m", "pytest", *rest]]
+        lines = [["-m", "pytest", *(rest or IN_PROCESSES)]]
     elif command == "lint":
         interpreter = install("dev")
         lines = [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "mypy"]]
