@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rnnic.targets import Search
+from rnnic.targets import Reach, Search
 
 
 @pytest.mark.parametrize("goal", [12.0, 30.0, 47.77, 55.0])
@@ -94,7 +94,7 @@ def test_what_was_foreseen_is_refined_before_it_is_given(true_gap: float) -> Non
         return result[0], True
 
     search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=5.0, slope=-6.0,
-                    trials=1, refinable=0.15)  # fmt: skip
+                    trials=1, refinable=Reach(0.15, 0.15))  # fmt: skip
     found = search.run(
         lambda control: (control, False),
         excess,

@@ -89,10 +89,10 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return the compiled kernel for a signature, None where the cache has none."""
         rtsys.initialize(target)
-        found = None
         with self._guard_against_spurious_io_errors():
-            found = self._load_overload(signature, target)
-        return found
+            if (found := self._load_overload(signature, target)) is not None:
+                return found
+        return None
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:

@@ -19,6 +19,7 @@ from rnnic.container import TileBox, window_of
 from rnnic.methods import Photos, Touch
 from rnnic.metrics import psnr, squared_error
 from rnnic.options import EncodeOptions
+from rnnic.targets import Reach
 
 __all__ = [
     "DB",
@@ -48,9 +49,12 @@ LEAST_EFFORT = 1
 _NO_TRELLIS = 2
 """The greatest effort without a trellis."""
 _COARSE_TRIALS = 6
+_FLAT_BITS = 0.125
 _FARTHEST = math.log(4.0)
-_STRONGER = 1.4
+_STRONGER = 1.17
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
+_CURVE = 0.9
+"""A PSNR falls with the weight of bits to this power (training crops, 0.2 to 2.2 times the usual)."""
 _USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
 _SAVED = 0.02
 """What efforts with a trellis add to the PSNR, and the share of bytes they save (training crops)."""
@@ -87,16 +91,18 @@ class Goal(ABC):
     slope: ClassVar[float]
     """Usual change of the excess with the logarithm of the step."""
     response: ClassVar[float]
-    """Usual change of the excess with the bias of all parts, see `rnnic.methods.Touch`."""
+    """Usual change of the excess with the `pull` of all parts."""
     near: ClassVar[float]
     """An excess of a sample that tells enough about 0."""
+    near_whole: ClassVar[float]
+    """The same of the whole image without a trellis; beyond it, what was fitted is of little use, too."""
     finer_is_more: ClassVar[bool]
     lean: ClassVar[float]
-    """An excess that the first encode of a search aims at: parts bring down what is beyond with less work."""
+    """An excess to aim at where parts do the rest: few bytes are lost so."""
     settled: ClassVar[float]
     """Beyond this excess, a coarser control must save more than a little."""
-    refinable: ClassVar[float]
-    """Within this excess, another weight of bits in some parts takes at most some 0.4 % more bytes."""
+    refinable: ClassVar[Reach]
+    """Within this, another weight of bits in some parts takes 0.3 % more bytes, or fewer (training crops)."""
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -115,9 +121,17 @@ class Goal(ABC):
         del control
         return 0.0
 
+    def pull(self, bias: float) -> float:
+        """Return how much a bias of parts, see `rnnic.methods.Touch`, does."""
+        return bias
+
+    def bias(self, pull: float) -> float:
+        """Return the bias of a `pull`, -inf where none is strong enough."""
+        return pull
+
     @abstractmethod
     def shares(self, made: Made, pixels: Pixels) -> list[float]:
-        """Return what part of the response to a bias comes from each part of the image."""
+        """Return what part of the response comes from each part of the image."""
 
     @abstractmethod
     def gain(self, control: float, effort: int, channels: int, photos: Photos) -> float:
@@ -142,10 +156,11 @@ class PsnrGoal(Goal):
     slope = -6.0
     response = -0.4
     near = 0.4
-    lean = 0.04
+    near_whole = 1.0
+    lean = -0.03
     finer_is_more = True
     settled = 0.5
-    refinable = 0.15
+    refinable = Reach(0.17, 0.15)
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the PSNR in dB."""
@@ -163,6 +178,15 @@ class PsnrGoal(Goal):
     def sampled(self, control: float) -> float:
         """Return how much more PSNR images have than their samples, whose blocks have more borders."""
         return 0.05 + 0.2 * math.log(max(control / 4, 1.0))
+
+    def pull(self, bias: float) -> float:
+        """Return what fewer bits do; more of them do less."""
+        return math.expm1(_CURVE * bias) / _CURVE
+
+    def bias(self, pull: float) -> float:
+        """Return the inverse of `pull`."""
+        scaled = _CURVE * pull
+        return math.log1p(scaled) / _CURVE if scaled > -1 else -math.inf
 
     def shares(self, made: Made, pixels: Pixels) -> list[float]:
         """Return the shares of the squared error."""
@@ -197,12 +221,13 @@ class SizeGoal(Goal):
     target: float
     tolerance: float = -math.log(0.985)
     slope = 0.7
-    response = 0.07
+    response = 0.065
     near = 0.08
+    near_whole = 0.08
     lean = -math.log(0.985) / 2
     finer_is_more = False
     settled = math.inf
-    refinable = 0.02
+    refinable = Reach(0.02, 0.02)
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the number of bytes."""
@@ -268,7 +293,7 @@ class Aim:
     slope : float
         Change of the excess with the logarithm of the control.
     response : float
-        Change with the bias of all parts of a method's finest pass, see `rnnic.methods.Touch`.
+        Change with the `Goal.pull` of all parts of a method's finest pass.
     size : float
         About the bytes of a file near the target, at a low effort.
     rough : Rough, optional
@@ -325,15 +350,15 @@ def aim_at(
     """
     sample = sample_of(pixels)
 
-    def moved(control: float, excess: float, slope: float) -> float:
-        way = (goal.lean - excess) / slope
+    def moved(control: float, excess: float, slope: float, to: float = goal.middle) -> float:
+        way = (to - excess) / slope
         step = min(max(way, -_FARTHEST), _FARTHEST)
         return min(max(control * math.exp(step), span[0]), span[1])
 
     slope, excess = goal.slope, math.nan
     at = min(max(goal.guess(pixels, photos), span[0]), span[1])
 
-    def approach(of: Pixels, lighter: int, gain: Callable[[float], float]) -> Made:
+    def approach(of: Pixels, lighter: int, near: float, gain: Callable[[float], float]) -> Made:
         """Encode until the target is near, were the excess greater by `gain`."""
         nonlocal slope, at, excess
         part = of.size / pixels.size
@@ -341,7 +366,7 @@ def aim_at(
         excess = goal.excess(made, of, part) + gain(at)
         for _ in range(_COARSE_TRIALS):
             following = moved(at, excess, slope)
-            if abs(excess) <= goal.near or following == at:
+            if abs(excess) <= near or following == at:
                 break
             made = encode(of, following, lighter)
             found = goal.excess(made, of, part) + gain(following)
@@ -359,18 +384,20 @@ def aim_at(
         return goal.gain(control, effort, pixels.shape[2], photos)
 
     trellis = effort > _NO_TRELLIS
-    of, made = sample, approach(sample, LEAST_EFFORT, sampled)
+    of, made = sample, approach(sample, LEAST_EFFORT, goal.near, sampled)
     if trellis:
         if not math.isnan(excess):
             at = moved(at, excess + gain(at), slope)
-        of, made = pixels, approach(pixels, _NO_TRELLIS, gain)
-    first = at if math.isnan(excess) else moved(at, excess, slope)
+        of, made = pixels, approach(pixels, _NO_TRELLIS, goal.near_whole, gain)
     size = len(made.data) * pixels.size / of.size
-    if not trellis:
-        return Aim(first, slope, goal.response, size)
-    # Only squared errors can be foreseen.
-    rough = Rough.of(made, pixels, at) if isinstance(goal, PsnrGoal) else None
-    return Aim(first, slope, _STRONGER * goal.response, size, rough)
+    rough = None
+    # Only squared errors can be foreseen, and parts of flat images have too few bits to do much.
+    if trellis and isinstance(goal, PsnrGoal) and 8 * size >= _FLAT_BITS * pixels[:, :, 0].size:
+        rough = Rough.of(made, pixels, at)
+    to = goal.middle if rough is None else goal.lean
+    first = at if math.isnan(excess) else moved(at, excess, slope, to)
+    response = _STRONGER * goal.response if trellis else goal.response
+    return Aim(first, slope, response, size, rough)
 
 
 def _places_of(touch: Touch) -> list[list[TileBox]]:

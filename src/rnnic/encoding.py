@@ -218,11 +218,15 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
 
 
 class _Trial(NamedTuple):
-    """An encode of a search; where it is `Encoded.left`, the excess is foreseen."""
+    """An encode of a search; where it is `Encoded.left`, the excess is foreseen.
+
+    ``usual`` is the excess with the usual weight of bits.
+    """
 
     made: Encoded
     control: float
     excess: float
+    usual: float
 
 
 def _search(
@@ -240,10 +244,11 @@ def _search(
         trials += 1
         what = f"trial {trials}"
         made = encoder.run(control, progress, what, in_parts=landing is not None)
-        if landing is None or not made.left:
-            return _Trial(made, control, goal.excess(made, encoder.pixels))
-        made, excess = landing.approach(made, control)
-        return _Trial(made, control, excess)
+        usual = math.nan
+        if landing is not None and made.left:
+            made, usual = landing.approach(made, control)
+        excess = usual if made.left else goal.excess(made, encoder.pixels)
+        return _Trial(made, control, excess, excess if math.isnan(usual) else usual)
 
     def cost(trial: _Trial) -> float:
         if trial.made.left:
@@ -253,10 +258,12 @@ def _search(
     def refined(trial: _Trial, over: float) -> _Trial:
         made = trial.made
         if landing is not None and made.left:
-            made, over = landing.complete(made, trial.control)
+            made = landing.complete(made, trial.control)
+            over = goal.excess(made, encoder.pixels)
         if not 0 <= over <= goal.tolerance:
             made = refine(goal, aim, made, encoder.pixels, over)
-        return _Trial(made, trial.control, goal.excess(made, encoder.pixels))
+            over = goal.excess(made, encoder.pixels)
+        return trial._replace(made=made, excess=over)
 
     span = method.control_range(encoder.header.bit_depth)
     search = Search(
@@ -270,6 +277,9 @@ def _search(
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
         refinable=goal.refinable,
+        aim=goal.middle if landing is None else goal.lean,
     )
-    found = search.run(attempt, lambda trial: trial.excess, refined, cost)
+    found = search.run(
+        attempt, lambda trial: trial.excess, refined, cost, lambda trial: trial.usual
+    )
     return Found(found.result and found.result.made, found.reached, found.at_end)

@@ -11,12 +11,14 @@ from typing import TypeVar
 
 from rnnic.aiming import DB, Aim, Goal, Made, Pixels, PsnrGoal, Rough, squared_error_of
 from rnnic.methods import Touch
+from rnnic.targets import FAR, Reach
 
 __all__ = ["Landing", "refine"]
 
 Result = TypeVar("Result", bound=Made)
 
-_MILD_BIAS, _STRONG_BIAS = 0.2, 0.8
+_MILD, _STRONG = (-0.2, 0.2), (-1.2, 0.8)
+"""Biases that cost few bytes, and that are worth it in the end."""
 _LEAST_SCALE = 0.1
 _TRUST = 0.15
 _MAX_TOUCHES = 8
@@ -66,13 +68,13 @@ class Landing:
         made : Result
             Parts are left still where the target is beyond `Goal.refinable`.
         excess : float
-            The excess, or else what it would be.
+            What it is, or would be, with the usual weight of bits in all parts.
         """
         return self._code(made, control, self._goal.refinable)
 
-    def complete(self, made: Result, control: float) -> tuple[Result, float]:
-        """Do what `approach` does, however far the target is."""
-        return self._code(made, control, math.inf)
+    def complete(self, made: Result, control: float) -> Result:
+        """Code all parts, however far the target is."""
+        return self._code(made, control, FAR)[0]
 
     def _foreseen(self, touch: Touch, control: float) -> list[float]:
         """Return the squared error of each part, were it coded with the usual weight of bits."""
@@ -87,7 +89,7 @@ class Landing:
             found.append(error * math.exp(exponent))
         return found
 
-    def _code(self, made: Result, control: float, reach: float) -> tuple[Result, float]:
+    def _code(self, made: Result, control: float, reach: Reach) -> tuple[Result, float]:
         goal, touch = self._goal, made.touch
         assert touch is not None
         foreseen = self._foreseen(touch, control)
@@ -95,25 +97,29 @@ class Landing:
         before, spent, told, seen = self._off, 0.0, 0.0, 0.0
         response = touch.strength * self._aim.response
         order = sorted(range(touch.parts), key=lambda part: -foreseen[part])
+        excess = math.inf
         for part in order:
             rest = math.exp(self._off - before) * max(whole - told, 0.0)
-            if seen + rest > 0 and part != order[-1]:
-                # With the usual weight of bits throughout.
+            if seen + rest > 0:
                 excess = goal.middle + DB * math.log(self._budget / (seen + rest))
-                if abs(excess) > (reach if part == order[0] else _FARTHER * reach):
+                times = 1.0 if part == order[0] else _FARTHER
+                if part != order[-1] and not reach.holds(excess, times):
                     return made, excess
             bias = 0.0
             if rest > 0:
                 allowed = max((self._budget - spent) / rest, _LEAST_ALLOWED)
-                bias = min(max(-DB * math.log(allowed) / response, -_STRONG_BIAS), _STRONG_BIAS)
+                bias = goal.bias(-DB * math.log(allowed) / response)
+                bias = min(max(bias, _STRONG[0]), _STRONG[1])
             made = made.touched(part, bias)
             own = squared_error_of(made, self._pixels, self._rough.places[part])
             spent += own
             told += foreseen[part]
-            seen += own * math.exp(response * bias / DB)
+            seen += own * math.exp(response * goal.pull(bias) / DB)
             if seen > 0 and told > 0:
                 self._off = before + math.log(seen / told) * told / (told + _DOUBT * whole)
-        return made, goal.excess(made, self._pixels)
+        if seen > 0:
+            excess = goal.middle + DB * math.log(self._budget / seen)
+        return made, excess
 
 
 def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) -> Result:
@@ -126,58 +132,60 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
     best, least = made, excess if excess >= 0 else math.inf
     strength = aim.response * made.touch.strength
     responses = [strength * share for share in goal.shares(made, pixels)]
-    biases = list(made.touch.biases)
+    pulls = [goal.pull(bias) for bias in made.touch.biases]
     now, expected, seen = made, 0.0, 0.0
     trust = _TRUST * sum(map(abs, responses))
-    # Biases of the latest part, and what they gave, below and above the middle.
+    # Pulls of the latest part, and what they gave, below and above the middle.
     latest, below, above = -1, None, None
     for _ in range(_MAX_TOUCHES):
         missing = goal.middle - excess
         if below is not None and above is not None:
             part = latest
             share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
-            bias = below[0] + share * (above[0] - below[0])
+            pull = below[0] + share * (above[0] - below[0])
         else:
             # What parts before did tells of the next; at first what is usual is believed.
             scale = (
                 min(max((trust + seen) / (trust + expected), _LEAST_SCALE), 4.0) if trust else 1.0
             )
-            part, bias = _next_touch(missing / scale, responses, biases)
+            part, pull = _next_touch(goal, missing / scale, responses, pulls)
         if part < 0:
             break
         if part != latest:
             latest, below, above = part, None, None
             if missing > 0:
-                below = biases[part], excess
+                below = pulls[part], excess
             else:
-                above = biases[part], excess
-        now = now.touched(part, bias)
+                above = pulls[part], excess
+        now = now.touched(part, goal.bias(pull))
         after = goal.excess(now, pixels)
-        change = (bias - biases[part]) * responses[part]
+        change = (pull - pulls[part]) * responses[part]
         expected += abs(change)
         seen += (after - excess) * math.copysign(1, change)
-        excess, biases[part] = after, bias
+        excess, pulls[part] = after, pull
         if 0 <= excess < least:
             best, least = now, excess
         if 0 <= excess <= goal.tolerance:
             break
         if excess < goal.middle:
-            below = bias, excess
+            below = pull, excess
         else:
-            above = bias, excess
+            above = pull, excess
     return best
 
 
 def _next_touch(
-    missing: float, responses: Sequence[float], biases: Sequence[float]
+    goal: Goal, missing: float, responses: Sequence[float], pulls: Sequence[float]
 ) -> tuple[int, float]:
-    """Return the part to code next and its new bias; part -1 where all together cannot do it.
+    """Return the part to code next and its new pull; part -1 where all together cannot do it.
 
     As few parts as can do it with mild biases share the work equally.
     """
-    for limit in (_MILD_BIAS, _STRONG_BIAS):
+    for limits in (_MILD, _STRONG):
+        least, most = map(goal.pull, limits)
         ways = [
-            math.copysign(limit, missing * r) - b for r, b in zip(responses, biases, strict=True)
+            (most if missing * r > 0 else least) - pull
+            for r, pull in zip(responses, pulls, strict=True)
         ]
         reach = [way * r for way, r in zip(ways, responses, strict=True)]
         useful = [k for k in range(len(reach)) if reach[k] * missing > 0]
@@ -187,5 +195,5 @@ def _next_touch(
             total += reach[k]
             if abs(total) >= abs(missing):
                 first = useful[0]
-                return first, biases[first] + ways[first] * missing / total
+                return first, pulls[first] + ways[first] * missing / total
     return -1, 0.0

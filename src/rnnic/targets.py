@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Found", "Search"]
+__all__ = ["FAR", "Found", "Reach", "Search"]
 
 Result = TypeVar("Result")
 _MAX_TRIALS = 16
@@ -23,6 +23,21 @@ _LITTLE = 0.97
 class _Trial(NamedTuple):
     place: float
     excess: float
+
+
+class Reach(NamedTuple):
+    """How far below and above a target a result may be."""
+
+    below: float
+    above: float
+
+    def holds(self, excess: float, times: float = 1.0) -> bool:
+        """Tell whether an excess is within so many times the reach."""
+        return -times * self.below <= excess <= times * self.above
+
+
+FAR = Reach(math.inf, math.inf)
+"""However far."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +84,11 @@ class Search:
         result is further from the target than is refined.
     settled : float
         With an excess beyond it, a result that costs hardly less than the one before ends the search.
-    refinable : float
+    refinable : Reach
         A result that is further from the target is not refined, which would cost too much, but in the last
         of the `trials`.
+    aim : float, optional
+        The excess that controls are chosen for; the middle of what is allowed by default.
     """
 
     span: tuple[float, float]
@@ -83,7 +100,8 @@ class Search:
     slope: float | None = None
     trials: int = _MAX_TRIALS
     settled: float = math.inf
-    refinable: float = math.inf
+    refinable: Reach = FAR
+    aim: float | None = None
 
     def run(
         self,
@@ -91,6 +109,7 @@ class Search:
         excess: Callable[[Result], float],
         refine: Callable[[Result, float], Result] | None = None,
         cost: Callable[[Result], float] | None = None,
+        usual: Callable[[Result], float] | None = None,
     ) -> Found[Result]:
         """Search.
 
@@ -108,6 +127,8 @@ class Search:
         cost : callable, optional
             Of the results that meet the target, the one of the least cost is the best; the one of the
             least excess by default.
+        usual : callable, optional
+            The excess that tells of other controls, where it is another.
         """
         good: _Trial | None = None
         bad: _Trial | None = None
@@ -123,10 +144,10 @@ class Search:
                 break
             tried.add(place)
             result = encode(self._control(place))
-            trial = _Trial(place, excess(result))
-            reached = trial.excess
-            far = self.refinable * (1 if len(tried) < _ENOUGH else 2)
-            close = abs(reached) <= far or len(tried) >= self.trials
+            reached = excess(result)
+            trial = _Trial(place, reached if usual is None else usual(result))
+            times = 1 if len(tried) < _ENOUGH else 2
+            close = self.refinable.holds(reached, times) or len(tried) >= self.trials
             if refine is not None and close and not 0 <= reached <= self.tolerance:
                 result = refine(result, reached)
                 reached = excess(result)
@@ -145,7 +166,7 @@ class Search:
                 best, least, reached_best = result, value, reached
                 unrefined = not close
             # One more encode where the best is so far off that it was not refined.
-            enough = self.trials + (self.refinable < reached_best < math.inf)
+            enough = self.trials + (self.refinable.above < reached_best < math.inf)
             if done or (good and bad and best is not None and len(tried) >= enough):
                 break
             width = abs(good.place - bad.place) if good and bad else math.inf
@@ -161,6 +182,10 @@ class Search:
         worst = self._place(self.span[1] if self.finer_is_more else self.span[0])
         at_worst = good is not None and self._same(good.place, worst)
         return Found(best, reached_best, at_worst and reached_best > self.tolerance)
+
+    @property
+    def _aim(self) -> float:
+        return self.tolerance / 2 if self.aim is None else self.aim
 
     def _same(self, place: float, other: float) -> bool:
         return abs(self._control(place) - self._control(other)) < self.resolution
@@ -192,7 +217,7 @@ class Search:
                 return None
             step = _STEP
             if slope is not None and math.isfinite(known.excess):
-                step = min(abs((known.excess - self.tolerance / 2) / slope), step)
+                step = min(abs((known.excess - self._aim) / slope), step)
                 step = max(step, 2 * self.resolution / (self._control(known.place) + 1e-9))
             return min(known.place + step, end) if upwards else max(known.place - step, end)
         gap = abs(self._control(good.place) - self._control(bad.place))
@@ -200,8 +225,7 @@ class Search:
             return None
         share = 0.5
         if math.isfinite(good.excess) and not halve:
-            aim = self.tolerance / 2
-            share = (good.excess - aim) / (good.excess - bad.excess)
+            share = (good.excess - self._aim) / (good.excess - bad.excess)
         place = good.place + min(max(share, 0.05), 0.95) * (bad.place - good.place)
         if self._same(place, good.place):
             upwards = bad.place > good.place

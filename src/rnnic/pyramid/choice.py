@@ -37,7 +37,7 @@ MUCH_CLIPPED = 0.01
 RELAXATIONS = 2
 LEAST_IN_PARTS = 64
 """Smaller tiles are quick, and may not have all lanes."""
-NEAR_STEPS = 0.2
+NEAR_STEPS = 0.25
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
 SAME_STEPS = 0.05
 """Beyond this difference, they are fitted once more, from what they are: brick walls gain 3 %."""
