@@ -151,7 +151,7 @@ def test_lanes_are_coded_once_or_twice(monkeypatch: pytest.MonkeyPatch, goal: fl
     found = psnr(rnnic.decode(rnnic.encode(image, target_psnr=goal)), image)
     assert goal <= found <= goal + 0.02
     assert 4 <= len(coded) <= 8
-    assert max(coded) / min(coded) < 2
+    assert max(coded) / min(coded) < 8
 
 
 @pytest.mark.parametrize("drawn", [False, True])

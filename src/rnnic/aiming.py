@@ -263,23 +263,25 @@ class SizeGoal(Goal):
 class Rough(NamedTuple):
     """Parts of an image as they come out without a trellis: where they are, and how far off.
 
-    ``hints`` are those of `rnnic.methods.Touch`.
+    ``hints`` are those of `rnnic.methods.Touch`; ``gain`` is what a trellis usually adds, in dB.
     """
 
     control: float
+    gain: float
     places: list[list[TileBox]]
     hints: list[tuple[float, float]]
     errors: list[float]
 
     @classmethod
-    def of(cls, made: Made, pixels: Pixels, control: float) -> "Rough | None":
-        """Look at an encode at a control; None where it has no parts."""
+    def of(cls, made: Made, pixels: Pixels, control: float, gain: float) -> "Rough | None":
+        """Look at an encode; None where it has no parts."""
         touch = made.touch
         if touch is None:
             return None
         places = _places_of(touch)
         hints = [touch.hints(part) for part in range(touch.parts)]
-        return cls(control, places, hints, [squared_error_of(made, pixels, own) for own in places])
+        errors = [squared_error_of(made, pixels, own) for own in places]
+        return cls(control, gain, places, hints, errors)
 
 
 @dataclass(frozen=True)
@@ -393,7 +395,7 @@ def aim_at(
     rough = None
     # Only squared errors can be foreseen, and parts of flat images have too few bits to do much.
     if trellis and isinstance(goal, PsnrGoal) and 8 * size >= _FLAT_BITS * pixels[:, :, 0].size:
-        rough = Rough.of(made, pixels, at)
+        rough = Rough.of(made, pixels, at, gain(at))
     to = goal.middle if rough is None else goal.lean
     first = at if math.isnan(excess) else moved(at, excess, slope, to)
     response = _STRONGER * goal.response if trellis else goal.response

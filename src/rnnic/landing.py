@@ -27,7 +27,7 @@ _SLOPES, _BETTER = (1.3, -0.4), 0.006
 """How the logarithm of the squared error follows those of the two coarser levels, between two encodes."""
 _FARTHER = 4 / 3
 """Once parts are coded, there is more to lose by another encode."""
-_DOUBT = 0.2
+_DOUBT, _DOUBT_UNHINTED = 0.2, 0.03
 """A part that is this share of an image tells half of how far what is foreseen of all of it is off.
 
 The numbers are of training crops: a trellis adds 0.1 to 0.2 dB with a standard deviation of 0.08 to 0.15,
@@ -82,10 +82,14 @@ class Landing:
         change = -self._aim.slope * math.log(control / rough.control) / DB
         found = []
         for part, (error, hints) in enumerate(zip(rough.errors, rough.hints, strict=True)):
-            exponent = change - _BETTER + self._off
-            for slope, now, before in zip(_SLOPES, touch.hints(part), hints, strict=True):
-                if now > 0 and before > 0:
-                    exponent += slope * (math.log(now / before) - change)
+            exponent = change + self._off
+            if touch.hinting:
+                exponent -= _BETTER
+                for slope, now, before in zip(_SLOPES, touch.hints(part), hints, strict=True):
+                    if now > 0 and before > 0:
+                        exponent += slope * (math.log(now / before) - change)
+            else:
+                exponent -= rough.gain / DB
             found.append(error * math.exp(exponent))
         return found
 
@@ -96,6 +100,7 @@ class Landing:
         whole = sum(foreseen)
         before, spent, told, seen = self._off, 0.0, 0.0, 0.0
         response = touch.strength * self._aim.response
+        doubt = _DOUBT if touch.hinting else _DOUBT_UNHINTED
         order = sorted(range(touch.parts), key=lambda part: -foreseen[part])
         excess = math.inf
         for part in order:
@@ -116,7 +121,7 @@ class Landing:
             told += foreseen[part]
             seen += own * math.exp(response * goal.pull(bias) / DB)
             if seen > 0 and told > 0:
-                self._off = before + math.log(seen / told) * told / (told + _DOUBT * whole)
+                self._off = before + math.log(seen / told) * told / (told + doubt * whole)
         if seen > 0:
             excess = goal.middle + DB * math.log(self._budget / seen)
         return made, excess

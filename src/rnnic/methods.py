@@ -105,6 +105,8 @@ class Touch(ABC):
     """Those that parts were coded with last."""
     strength: float
     """How much coding a whole image anew changes it, as multiple of what its finest pass does."""
+    hinting: bool
+    """Whether there are `hints`."""
 
     @abstractmethod
     def code(self, part: int, bias: float) -> EncodedTiles:

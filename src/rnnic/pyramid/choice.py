@@ -243,6 +243,11 @@ class BestTile:
         return best
 
     @property
+    def may_be_exact(self) -> bool:
+        """Whether `encode` tries the tile without loss."""
+        return self._try_exact
+
+    @property
     def has_parts(self) -> bool:
         """Whether `begin` may take the place of `encode`: there is only one way worth trying."""
         memory = self._memory

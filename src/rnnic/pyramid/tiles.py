@@ -22,7 +22,8 @@ __all__ = ["LANES", "encode_tiles"]
 
 LANES = 4
 _EXACT_LABEL = 4
-_GROUPS = 10
+_LEAST_GROUPS, _MOST_GROUPS, _TILES_OF_GROUP = 4, 8, 4
+"""Small groups land nearer to a target, threads share the tiles of one."""
 _Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
 _KEPT_PIXELS = 1 << 22
 """Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
@@ -70,7 +71,11 @@ def encode_tiles(
             memory=known,
         )
 
-    left = in_parts and keep and all(start(box).has_parts for box in boxes)
+    def in_one_way(box: TileBox) -> bool:
+        best = start(box)
+        return best.has_parts if keep else not best.may_be_exact
+
+    left = in_parts and targeted and all(map(in_one_way, boxes))
 
     def encode_box(box: TileBox) -> bytes:
         nonlocal done
@@ -90,7 +95,9 @@ def encode_tiles(
         return data
 
     threads = thread_count(options.threads)
-    payloads = map_threads(encode_box, boxes, threads)
+    # Groups of tiles are left as a whole, lanes of tiles after the coarser passes.
+    nothing = left and not keep
+    payloads = [b""] * len(boxes) if nothing else map_threads(encode_box, boxes, threads)
 
     def trace() -> list[TileTrace]:
         return [
@@ -104,7 +111,8 @@ def encode_tiles(
         return tiles
     if keep:
         return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept))
-    return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, _GROUPS, start))
+    groups = min(max(len(boxes) // _TILES_OF_GROUP, _LEAST_GROUPS), _MOST_GROUPS)
+    return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, groups, start, progress))
 
 
 @dataclass
@@ -146,19 +154,25 @@ class _TouchTiles(_Touch):
     """Codes groups of tiles anew, all passes of them."""
 
     start: Callable[[TileBox], BestTile]
+    progress: Progress | None
     strength = 2.0
+    hinting = False
 
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code a group of tiles with another weight of bits."""
+        first = self.tiles.left
         chosen = range(part, len(self.boxes), self.parts)
-        return self._with(part, chosen, lambda box, weight: self.start(box).encode(weight), bias)
+        coded = self._with(part, chosen, lambda box, weight: self.start(box).encode(weight), bias)
+        if first and self.progress is not None:
+            self.progress(len(self._done) / self.parts)
+        return coded
 
     def places(self, part: int) -> list[TileBox]:
         """Return the tiles of a group."""
         return list(self.boxes[part :: self.parts])
 
     def hints(self, part: int) -> tuple[float, float]:
-        """Return nothing of use: groups of tiles are not left."""
+        """Return nothing of use: no level is coded before."""
         del part
         return 0.0, 0.0
 
@@ -169,6 +183,7 @@ class _TouchLanes(_Touch):
 
     kept: dict[TileBox, BestTile]
     strength = 1.0
+    hinting = True
 
     def code(self, part: int, bias: float) -> EncodedTiles:
         """Code a lane with another weight of bits."""
