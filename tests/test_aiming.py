@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnic
-from rnnic.aiming import PsnrGoal, SizeGoal, sample_of
+from rnnic.aiming import PsnrGoal, SizeGoal
 from rnnic.metrics import psnr
 from rnnic.options import EncodeOptions
 from rnnic.pyramid import method as pyramid_method
@@ -19,6 +19,7 @@ from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
 from rnnic.pyramid.format import PyramidParams
 from rnnic.pyramid.method import SECTION
 from rnnic.pyramid.model import PyramidModel
+from rnnic.sampling import Sample
 
 pytestmark = pytest.mark.slow
 PHOTO = photo_like(280, 330)
@@ -178,17 +179,41 @@ def test_another_weight_moves_size_and_error() -> None:
 
 
 def test_samples_are_blocks_from_all_over() -> None:
-    assert sample_of(PHOTO) is PHOTO
+    assert Sample(PHOTO).pixels is PHOTO
     image = np.zeros((1100, 1600, 3), np.uint8)
     image[:, :, 0] = np.arange(1100)[:, None] // 5
     image[:, :, 1] = np.arange(1600) // 8
-    sample = sample_of(image)
-    assert sample.size < image.size / 4
-    assert sample[:, :, 0].max() > 170
-    assert sample[:, :, 0].min() < 40
-    assert sample[:, :, 1].max() > 160
-    large = sample_of(np.zeros((3000, 40_000, 1), np.uint8))
-    assert large.size <= 64 * 112 * 112
+    sample = Sample(image)
+    assert sample.share == sample.pixels.size / image.size < 1 / 4
+    for part in (sample.pixels, sample.inner(sample.pixels)):
+        assert part[:, :, 0].max() > 170
+        assert part[:, :, 0].min() < 40
+        assert part[:, :, 1].max() > 160
+    large = Sample(np.zeros((3000, 40_000, 1), np.uint8))
+    assert large.pixels.size <= 64 * 112 * 112
+    assert large.beyond(4.0) == 0
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_a_sample_lacks_is_known_from_differences(
+    channels: int, dtype: type[np.uint8] | type[np.uint16]
+) -> None:
+    """The blocks of one image are flat, and nothing else in it; those of another are not."""
+    noise = np.random.default_rng(1).integers(0, 40, (600, 700, channels))
+    flat = np.full_like(noise, 20)
+    there = Sample(noise.astype(dtype))
+    middles = np.zeros(noise.shape[:2], bool)
+    for y in range(4):
+        for x in range(5):
+            top, left = (2 * y + 1) * 600 // 8, (2 * x + 1) * 700 // 10
+            middles[top - 30 : top + 30, left - 30 : left + 30] = True
+    scale = 1 if dtype is np.uint8 else 257
+    few = np.where(middles[:, :, None], flat + (noise > 37), noise) * scale
+    many = np.where(middles[:, :, None], noise, flat) * scale
+    assert abs(there.beyond(8.0)) < 0.3
+    assert Sample(few.astype(dtype)).beyond(8.0) < -3
+    assert Sample(many.astype(dtype)).beyond(8.0) > 3
 
 
 @pytest.mark.parametrize("goal", [PsnrGoal(40.0), SizeGoal(1000)])

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from rnnic.container import TileBox, window_of
 from rnnic.methods import Photos, Touch
-from rnnic.metrics import psnr, squared_error
+from rnnic.metrics import DB, psnr, squared_error
 from rnnic.options import EncodeOptions
+from rnnic.sampling import Sample
 from rnnic.targets import Reach
 
 __all__ = [
-    "DB",
     "LEAST_EFFORT",
     "Aim",
     "Goal",
@@ -32,19 +32,11 @@ __all__ = [
     "SizeGoal",
     "aim_at",
     "goal_of",
-    "sample_of",
     "squared_error_of",
 ]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Places = Sequence[TileBox]
-DB = 10 / math.log(10)
-"""Decibels of a factor e."""
-
-_BLOCK = 56
-_CELL = 128
-_MAX_CELLS = 256
-_MIN_CELLS = 12
 LEAST_EFFORT = 1
 _NO_TRELLIS = 2
 """The greatest effort without a trellis."""
@@ -113,13 +105,12 @@ class Goal(ABC):
         """Return a value that `measure` gave, for users."""
 
     @abstractmethod
-    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
-        """Return how far a file goes beyond the target; of a sample that is a share of the image."""
+    def excess(self, made: Made, pixels: Pixels) -> float:
+        """Return how far a file goes beyond the target."""
 
-    def sampled(self, control: float) -> float:
-        """Return the usual excess of an image beyond that of its sample (training crops)."""
-        del control
-        return 0.0
+    @abstractmethod
+    def excess_by(self, made: Made, sample: Sample, control: float) -> float:
+        """Return how far the image's file would go, from the sample's at a control."""
 
     def pull(self, bias: float) -> float:
         """Return how much a bias of parts, see `rnnic.methods.Touch`, does."""
@@ -170,14 +161,15 @@ class PsnrGoal(Goal):
         """Return decibels."""
         return f"{value:.2f} dB" if math.isfinite(value) else "no loss"
 
-    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
+    def excess(self, made: Made, pixels: Pixels) -> float:
         """Return the dB above the target."""
-        del share
         return self.measure(made, pixels) - self.target
 
-    def sampled(self, control: float) -> float:
-        """Return how much more PSNR images have than their samples, whose blocks have more borders."""
-        return 0.05 + 0.2 * math.log(max(control / 4, 1.0))
+    def excess_by(self, made: Made, sample: Sample, control: float) -> float:
+        """Return the dB above the target."""
+        rebuilt = made.reconstruction.reshape(sample.pixels.shape)
+        inner = psnr(sample.inner(rebuilt), sample.inner(sample.pixels))
+        return inner + sample.beyond(control) - self.target
 
     def pull(self, bias: float) -> float:
         """Return what fewer bits do; more of them do less."""
@@ -238,9 +230,14 @@ class SizeGoal(Goal):
         """Return bytes."""
         return f"{value:.0f} bytes"
 
-    def excess(self, made: Made, pixels: Pixels, share: float = 1.0) -> float:
+    def excess(self, made: Made, pixels: Pixels) -> float:
         """Return the logarithm of target / bytes."""
-        return math.log(self.target * share / self.measure(made, pixels))
+        return math.log(self.target / self.measure(made, pixels))
+
+    def excess_by(self, made: Made, sample: Sample, control: float) -> float:
+        """Return the logarithm of target / bytes."""
+        del control
+        return self.excess(made, sample.pixels) + math.log(sample.share)
 
     def shares(self, made: Made, pixels: Pixels) -> list[float]:
         """Return equal ones."""
@@ -309,24 +306,6 @@ class Aim:
     rough: Rough | None = None
 
 
-def sample_of(pixels: Pixels) -> Pixels:
-    """Return blocks from all over an image, side by side; a small image is its own sample."""
-    height, width = pixels.shape[:2]
-    cell = max(_CELL, math.ceil(math.sqrt(height * width / _MAX_CELLS)))
-    down, across = height // cell, width // cell
-    if down * across < _MIN_CELLS:
-        return pixels
-    out = np.empty((down * _BLOCK, across * _BLOCK, pixels.shape[2]), pixels.dtype)
-    for row in range(down):
-        for column in range(across):
-            # The middle of a cell, at even coordinates.
-            y = ((2 * row + 1) * height // (2 * down) - _BLOCK // 2) & ~1
-            x = ((2 * column + 1) * width // (2 * across) - _BLOCK // 2) & ~1
-            at = np.s_[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK]
-            out[at] = pixels[y : y + _BLOCK, x : x + _BLOCK]
-    return out
-
-
 def aim_at(
     goal: Goal,
     pixels: Pixels,
@@ -350,7 +329,7 @@ def aim_at(
     photos : Photos
         What usual photos have.
     """
-    sample = sample_of(pixels)
+    sample = Sample(pixels)
 
     def moved(control: float, excess: float, slope: float, to: float = goal.middle) -> float:
         way = (to - excess) / slope
@@ -360,18 +339,19 @@ def aim_at(
     slope, excess = goal.slope, math.nan
     at = min(max(goal.guess(pixels, photos), span[0]), span[1])
 
-    def approach(of: Pixels, lighter: int, near: float, gain: Callable[[float], float]) -> Made:
-        """Encode until the target is near, were the excess greater by `gain`."""
+    def approach(
+        of: Pixels, lighter: int, near: float, measure: Callable[[Made, float], float]
+    ) -> Made:
+        """Encode until what is measured is near 0."""
         nonlocal slope, at, excess
-        part = of.size / pixels.size
         made = encode(of, at, lighter)
-        excess = goal.excess(made, of, part) + gain(at)
+        excess = measure(made, at)
         for _ in range(_COARSE_TRIALS):
             following = moved(at, excess, slope)
             if abs(excess) <= near or following == at:
                 break
             made = encode(of, following, lighter)
-            found = goal.excess(made, of, part) + gain(following)
+            found = measure(made, following)
             if math.isfinite(excess) and math.isfinite(found):
                 seen = (found - excess) / math.log(following / at)
                 # Steeper or flatter than this is noise, or no photo.
@@ -379,19 +359,23 @@ def aim_at(
             at, excess = following, found
         return made
 
-    def sampled(control: float) -> float:
-        return goal.sampled(control) if sample is not pixels else 0.0
-
     def gain(control: float) -> float:
         return goal.gain(control, effort, pixels.shape[2], photos)
 
+    def by_sample(made: Made, control: float) -> float:
+        return goal.excess_by(made, sample, control)
+
+    def with_trellis(made: Made, control: float) -> float:
+        return goal.excess(made, pixels) + gain(control)
+
     trellis = effort > _NO_TRELLIS
-    of, made = sample, approach(sample, LEAST_EFFORT, goal.near, sampled)
+    made = approach(sample.pixels, LEAST_EFFORT, goal.near, by_sample)
+    size = len(made.data) / sample.share
     if trellis:
         if not math.isnan(excess):
             at = moved(at, excess + gain(at), slope)
-        of, made = pixels, approach(pixels, _NO_TRELLIS, goal.near_whole, gain)
-    size = len(made.data) * pixels.size / of.size
+        made = approach(pixels, _NO_TRELLIS, goal.near_whole, with_trellis)
+        size = len(made.data)
     rough = None
     # Only squared errors can be foreseen, and parts of flat images have too few bits to do much.
     if trellis and isinstance(goal, PsnrGoal) and 8 * size >= _FLAT_BITS * pixels[:, :, 0].size:

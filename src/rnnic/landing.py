@@ -9,8 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from rnnic.aiming import DB, Aim, Goal, Made, Pixels, PsnrGoal, Rough, squared_error_of
+from rnnic.aiming import Aim, Goal, Made, Pixels, PsnrGoal, Rough, squared_error_of
 from rnnic.methods import Touch
+from rnnic.metrics import DB
 from rnnic.targets import FAR, Reach
 
 __all__ = ["Landing", "refine"]

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["max_error", "psnr", "squared_error"]
+__all__ = ["DB", "max_error", "psnr", "squared_error"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
+DB = 10 / math.log(10)
+"""Decibels of a factor e."""
+
 _ROWS_AT_ONCE = 256
 
 

@@ -1,0 +1,118 @@
+"""A sample of an image, which is quick to encode and tells what the whole image will have."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnic.metrics import DB
+
+__all__ = ["Sample"]
+
+Pixels = npt.NDArray[Any]  # uint8 or uint16
+_Floats = npt.NDArray[np.float32]
+
+_BLOCK, _BORDER = 56, 4
+_CELL = 128
+_MAX_CELLS = 256
+_MIN_CELLS = 12
+_LOOKED_AT = 1 << 17
+"""About so many pixels of an image are compared with their neighbours."""
+_RESPONSE = 8.0
+"""A squared error is so many times a squared difference from the neighbours, or that of rounding if less.
+So the PSNR of training crops is foreseen with a standard deviation of 0.07 dB at a step of 3, 0.16 at 32.
+"""
+_LEAST_CONTROL = 1.0
+
+
+class Sample:
+    """Blocks from all over an image, side by side; a small image is its own sample.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 (H, W, c)
+        The image, c = 1 … 4.
+    """
+
+    def __init__(self, pixels: Pixels) -> None:
+        height, width = pixels.shape[:2]
+        cell = max(_CELL, math.ceil(math.sqrt(height * width / _MAX_CELLS)))
+        down, across = height // cell, width // cell
+        self.whole = down * across < _MIN_CELLS
+        self.pixels = pixels
+        self.share = 1.0
+        """The share of the image's pixels that are in the sample."""
+        if self.whole:
+            return
+        blocks = np.empty((down, _BLOCK, across, _BLOCK, pixels.shape[2]), pixels.dtype)
+        for row in range(down):
+            for column in range(across):
+                # The middle of a cell, at even coordinates.
+                y = ((2 * row + 1) * height // (2 * down) - _BLOCK // 2) & ~1
+                x = ((2 * column + 1) * width // (2 * across) - _BLOCK // 2) & ~1
+                blocks[row, :, column] = pixels[y : y + _BLOCK, x : x + _BLOCK]
+        self.pixels = blocks.reshape(down * _BLOCK, across * _BLOCK, -1)
+        self.share = self.pixels.size / pixels.size
+        by = max(1, math.isqrt(height * width // _LOOKED_AT))
+        self._of_image = _squared_differences(pixels, by)
+        squares = np.zeros((*self.pixels.shape[:2], self._of_image.shape[2]), np.float32)
+        squares[1:-1, 1:-1] = _squared_differences(self.pixels, 1)
+        self._of_sample = self.inner(squares)
+
+    def inner(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an image like the sample without the borders of blocks, which have more errors."""
+        if self.whole:
+            return image
+        down, across = image.shape[0] // _BLOCK, image.shape[1] // _BLOCK
+        kept = slice(_BORDER, _BLOCK - _BORDER)
+        blocks = image.reshape(down, _BLOCK, across, _BLOCK, -1)[:, kept, :, kept]
+        size = _BLOCK - 2 * _BORDER
+        return blocks.reshape(down * size, across * size, -1)
+
+    def beyond(self, control: float) -> float:
+        """Return the usual PSNR of the image beyond that of the sample's inner pixels, in dB.
+
+        Flat areas have less error than others. How many there are in the whole image is known from
+        differences of neighbouring pixels.
+
+        Parameters
+        ----------
+        control : float
+            The step size.
+        """
+        if self.whole:
+            return 0.0
+        rounding = max(control, _LEAST_CONTROL) ** 2 / 12
+        image, sample = (
+            float(np.minimum(_RESPONSE * squares, rounding).mean())
+            for squares in (self._of_image, self._of_sample)
+        )
+        return DB * math.log(sample / image) if image > 0 and sample > 0 else 0.0
+
+
+def _squared_differences(pixels: Pixels, by: int) -> _Floats:
+    """Return how far pixels are from the mean of their four neighbours, squared.
+
+    Of ``by`` rows and columns, one each is looked at, and none at the ends.
+
+    Returns
+    -------
+    float32 (n, m, 1 or 3)
+        In 8-bit samples, of a luma and two differences of colours.
+    """
+    height, width = pixels.shape[:2]
+    channels = 1 if pixels.shape[2] < 3 else 3
+    unit = np.float32(255 / np.iinfo(pixels.dtype).max)
+
+    def shifted(down: int, right: int) -> _Floats:
+        at = np.s_[1 + down : height - 1 + down : by, 1 + right : width - 1 + right : by, :channels]
+        return pixels[at].astype(np.float32) * unit
+
+    differences = (
+        shifted(0, 0) - (shifted(-1, 0) + shifted(1, 0) + shifted(0, -1) + shifted(0, 1)) / 4
+    )
+    if channels == 3:
+        red, green, blue = (differences[:, :, k].copy() for k in range(3))
+        differences = np.stack([(red + 2 * green + blue) / 4, red - green, blue - green], axis=2)
+    return np.square(differences)
