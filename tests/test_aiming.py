@@ -191,7 +191,7 @@ def test_samples_are_blocks_from_all_over() -> None:
         assert part[:, :, 1].max() > 160
     large = Sample(np.zeros((3000, 40_000, 1), np.uint8))
     assert large.pixels.size <= 64 * 112 * 112
-    assert large.beyond(4.0) == 0
+    assert large.psnr_beyond(4.0) == 0
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -211,9 +211,12 @@ def test_what_a_sample_lacks_is_known_from_differences(
     scale = 1 if dtype is np.uint8 else 257
     few = np.where(middles[:, :, None], flat + (noise > 37), noise) * scale
     many = np.where(middles[:, :, None], noise, flat) * scale
-    assert abs(there.beyond(8.0)) < 0.3
-    assert Sample(few.astype(dtype)).beyond(8.0) < -3
-    assert Sample(many.astype(dtype)).beyond(8.0) > 3
+    assert abs(there.psnr_beyond(8.0)) < 0.3
+    assert Sample(few.astype(dtype)).psnr_beyond(8.0) < -3
+    assert Sample(many.astype(dtype)).psnr_beyond(8.0) > 3
+    assert abs(there.bits_beyond(8.0)) < 0.3
+    assert Sample(few.astype(dtype)).bits_beyond(8.0) > 1
+    assert Sample(many.astype(dtype)).bits_beyond(8.0) < -1
 
 
 @pytest.mark.parametrize("goal", [PsnrGoal(40.0), SizeGoal(1000)])

@@ -169,7 +169,7 @@ class PsnrGoal(Goal):
         """Return the dB above the target."""
         rebuilt = made.reconstruction.reshape(sample.pixels.shape)
         inner = psnr(sample.inner(rebuilt), sample.inner(sample.pixels))
-        return inner + sample.beyond(control) - self.target
+        return inner + sample.psnr_beyond(control) - self.target
 
     def pull(self, bias: float) -> float:
         """Return what fewer bits do; more of them do less."""
@@ -215,7 +215,7 @@ class SizeGoal(Goal):
     slope = 0.7
     response = 0.065
     near = 0.08
-    near_whole = 0.08
+    near_whole = 0.15
     lean = -math.log(0.985) / 2
     finer_is_more = False
     settled = math.inf
@@ -236,8 +236,8 @@ class SizeGoal(Goal):
 
     def excess_by(self, made: Made, sample: Sample, control: float) -> float:
         """Return the logarithm of target / bytes."""
-        del control
-        return self.excess(made, sample.pixels) + math.log(sample.share)
+        more = math.log(sample.share) - sample.bits_beyond(control)
+        return self.excess(made, sample.pixels) + more
 
     def shares(self, made: Made, pixels: Pixels) -> list[float]:
         """Return equal ones."""
