@@ -23,6 +23,7 @@ __all__ = ["DemoReport", "run_demo"]
 
 Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[float, str], None]
+_SMALL = 64
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,9 @@ def run_demo(
     stem = "image" if source == "-" else Path(source).stem
     folder.mkdir(parents=True, exist_ok=True)
     compressed = folder / f"{stem}.rnnic"
-    # A first, small one lets the kernels be compiled, or fetched from their cache, untimed.
-    encode_image(pixels[:16, :16], _without_target(options))
+    # A first, small one lets the kernels be compiled, or fetched from their cache, untimed. It must be large
+    # enough for filters of its own.
+    encode_image(pixels[:_SMALL, :_SMALL], _without_target(options))
     started = time.perf_counter()
     encoded = encode_image(pixels, options, loaded.metadata, progress)
     compress_seconds = time.perf_counter() - started

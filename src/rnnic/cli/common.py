@@ -30,7 +30,6 @@ __all__ = [
 Progress = Callable[[float, str], None]
 
 _BAR_STEPS = 1000
-_COMPILE_SECONDS = 30
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -180,8 +179,7 @@ def compile_notice(quiet: bool = False) -> Iterator[None]:
                 self.told = True
             clear = "\r\x1b[K" if sys.stderr.isatty() else ""
             click.echo(
-                f"{clear}rnnic: compiling kernels for this machine"
-                f" (first run only, about {_COMPILE_SECONDS} s)",
+                f"{clear}rnnic: compiling kernels for this machine (first run only, up to a minute)",
                 err=True,
             )
 
