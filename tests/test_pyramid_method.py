@@ -12,7 +12,11 @@ from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
 from rnnic.pyramid import tiles
+from rnnic.pyramid.decoder import finest_residuals
 from rnnic.pyramid.encoder import encode_tile
+from rnnic.pyramid.format import Pass, PyramidParams, lane_rows
+from rnnic.pyramid.method import SECTION
+from rnnic.pyramid.model import PyramidModel
 from rnnic.reduction import block_means
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (5, 7), (32, 32), (33, 65), (70, 33)]
@@ -132,6 +136,48 @@ def test_trace_says_what_the_finest_pass_codes() -> None:
     assert (trace.labels > 0).mean(axis=1).min() > 0.9
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 9, 3), (9, 1, 3), (7, 5)])
+def test_any_shape_has_a_trace(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
+    (trace,) = rnnic.encode_image(image, rnnic.EncodeOptions(step=1.0, exact_tiles=False)).traces()
+    assert trace.labels.shape == trace.entries.shape == shape[:2]
+    if max(shape[:2]) > 1:
+        assert trace.labels.any()
+
+
+@pytest.mark.parametrize("size", [(40, 70), (3, 33), (65, 64)])
+def test_traces_are_what_the_encoder_coded(size: tuple[int, int]) -> None:
+    image = photo_like(*size)
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    params = PyramidParams(6 * 1024, 8, 4, 3)
+    coded: list[np.ndarray] = []
+
+    def look(step: Pass, state: dict[str, Any]) -> None:
+        strips = lane_rows(step.rows, params.lanes)
+        lanes = [lane[:, 1 : 1 + n] for lane, n in zip(state["lanes"], strips, strict=True)]
+        coded.append(np.concatenate(lanes, axis=1)[:, :, 1 : 1 + step.columns])
+
+    data, _ = encode_tile(image, params, model, sink=look)
+    found = finest_residuals(data, *size[::-1], params, model)
+    assert found.any()
+    np.testing.assert_array_equal(found, coded[-1])
+
+
+def test_traces_are_of_the_file_whatever_made_it() -> None:
+    """What a target, or an effort that codes tiles more than once, has chosen is not made again."""
+    image = photo_like(160, 200)
+    image[:40] = 255
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    targeted = rnnic.EncodeOptions(target_psnr=41.0)
+    for options in (targeted, rnnic.EncodeOptions(step=9.0, effort=9)):
+        made = rnnic.encode_image(image, options)
+        container = parse(memoryview(made.data))
+        params = PyramidParams.from_bytes(container.header.parameters)
+        (trace,) = made.traces()
+        residuals = finest_residuals(bytes(container.tiles[0]), 200, 160, params, model)
+        np.testing.assert_array_equal((trace.labels[:, ::2] & 1) > 0, residuals[0] != 0)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -190,24 +236,6 @@ def test_a_gradient_without_any_residual() -> None:
     y, x = np.mgrid[0:height, 0:width]
     planes = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
     check_round_trip(np.stack(planes, -1).astype(np.uint8), with_reference=False, step=128.0)
-
-
-def test_traces_are_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So flat that filters of its own do not pay, which the encoder finds out by trying.
-    y, x = np.mgrid[0:256, 0:256]
-    noise = np.random.default_rng(0).normal(0, 0.6, (256, 256))
-    grey = (120 + x / 20 + y / 33 + noise).astype(np.uint8)
-    encoded = rnnic.encode_image(grey[:, :, None].repeat(3, 2), rnnic.EncodeOptions(step=4.0))
-    looked_at = []
-
-    def encode(*given: Any, **options: Any) -> tuple[bytes, np.ndarray]:
-        coded = encode_tile(*given, **options)
-        looked_at.append(coded[0])
-        return coded
-
-    monkeypatch.setattr(tiles, "encode_tile", encode)
-    encoded.traces()
-    assert looked_at[0] != looked_at[-1] == parse(memoryview(encoded.data)).tiles[0]
 
 
 @pytest.mark.parametrize("count", [0, 7, 9])

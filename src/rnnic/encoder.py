@@ -69,7 +69,7 @@ class Encoded:
 
     def traces(self) -> list[TileTrace]:
         """Return, tile by tile, which code stands for which pixel."""
-        return self._tiles.trace()
+        return self._tiles.trace(self._tiles.payloads)
 
 
 def _checked_pixels(image: npt.ArrayLike) -> Pixels:

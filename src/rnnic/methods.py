@@ -84,7 +84,8 @@ class EncodedTiles:
     payloads: Sequence[bytes]
     reconstruction: Pixels | None
     """None where it was not asked for."""
-    trace: Callable[[], list[TileTrace]]
+    trace: Callable[[Sequence[bytes]], list[TileTrace]]
+    """Looks at payloads of these tiles."""
     touch: "Touch | None" = None
     """Codes parts anew, where the options have a target and the method can."""
     drawn: bool = False

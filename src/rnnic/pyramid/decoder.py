@@ -20,6 +20,7 @@ from rnnic.pyramid.format import (
     base_step,
     derive,
     feedback,
+    lane_rows,
     pass_step,
     passes,
 )
@@ -27,7 +28,7 @@ from rnnic.pyramid.kernels import extend_borders
 from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, PyramidModel
 from rnnic.reduction import block_means
 
-__all__ = ["Planes", "decode_base_plane", "decode_tile", "table_sizes"]
+__all__ = ["Planes", "decode_base_plane", "decode_tile", "finest_residuals", "table_sizes"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 
@@ -208,6 +209,31 @@ def decode_tile(
     return _decode(tile, (width, height), params, model, reduce, out)
 
 
+def finest_residuals(
+    data: bytes, width: int, height: int, params: PyramidParams, model: PyramidModel
+) -> npt.NDArray[np.int32]:
+    """Return what a tile's finest pass codes.
+
+    Parameters and errors are those of `decode_tile`.
+
+    Returns
+    -------
+    int32 array, (channels, rows, columns)
+        The residual of each pair of pixels, none where there is no pass. Pairs lie along x unless the tile is
+        one pixel wide; an odd last column has none.
+    """
+    steps, _, _ = passes(width, height)
+    if not steps:
+        return np.zeros((params.channels, 0, 0), np.int32)
+    rows = RowBuffers(params.lanes, width, height + 3)
+    tile = _split(data, params.lanes, WORDS_PER_PAIR * width)
+    _decode(tile, (width, height), params, model, 0, None, rows=rows)
+    finest = steps[-1]
+    counts = lane_rows(finest.rows, params.lanes)
+    strips = [lane[:, 1 : 1 + n] for lane, n in zip(rows.residuals, counts, strict=True)]
+    return np.concatenate(strips, axis=1)[: params.channels, :, 1 : 1 + finest.columns]
+
+
 def decode_base_plane(
     data: bytes,
     width: int,
@@ -240,8 +266,12 @@ def _decode(
     out: Pixels | None,
     *,
     residuals: bool = True,
+    rows: "RowBuffers | None" = None,
 ) -> Pixels:
-    """Decode the parts of a tile; without residuals, lanes are not looked at."""
+    """Decode the parts of a tile; without residuals, lanes are not looked at.
+
+    Rows of residuals stay in ``rows``, if given, as long as there is room.
+    """
     width, height = size
     steps, base_width, base_height = passes(width, height)
     if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
@@ -272,7 +302,8 @@ def _decode(
     largest = (base_width, base_height)
     if len(steps) > 1:
         largest = (steps[-2].width, steps[-2].height)
-    planes, rows = borrow_scratch(final[0], largest, params.channels, lanes)
+    planes, own = borrow_scratch(final[0], largest, params.channels, lanes)
+    rows = own if rows is None else rows
     planes.restart()
     start_planes(planes, base, params.step)
     positions = tile.positions + np.uint64(2)

@@ -112,6 +112,7 @@ def decode_pass(planes, plan, filters, lanes, sizes, tables, rows, buffers, fina
     luma, chroma, weights, _ = filters
     around, residuals = rows[0], rows[4]
     gradients, base, activity, d, r, m = buffers
+    ring = d.shape[2]
     children, samples, colour, deep, pixels, stride = picture
     along_x, width, height = plan[0] % 2 == 0, plan[1], plan[2]
     coded, step = plan[3] > 0, int32(plan[4])
@@ -127,7 +128,7 @@ def decode_pass(planes, plan, filters, lanes, sizes, tables, rows, buffers, fina
     if not coded:
         residuals[:, :, :n] = 0
     for i in range(share + (extra > 0)):
-        up2, up, now = (i + 2) % 3, i % 3, (i + 1) % 3
+        up2, up, now = (i + ring - 1) % ring, i % ring, (i + 1) % ring
         active = parts if i < share else extra
         for k in range(active):
             y = k * share + min(k, extra) + i + 2

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,9 @@ from rnnic.methods import EncodedTiles, Memory, Pixels, Progress, TileTrace, Tou
 from rnnic.options import EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile, TileMemory
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, encode_tile, states_for_effort
-from rnnic.pyramid.format import EXACT, Pass, PyramidParams, lane_rows
+from rnnic.pyramid.decoder import finest_residuals
+from rnnic.pyramid.encoder import DEFAULT_LAMBDA, states_for_effort
+from rnnic.pyramid.format import EXACT, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 from rnnic.search import make_search
@@ -99,9 +99,9 @@ def encode_tiles(
     nothing = left and not keep
     payloads = [b""] * len(boxes) if nothing else map_threads(encode_box, boxes, threads)
 
-    def trace() -> list[TileTrace]:
+    def trace(payloads: Sequence[bytes]) -> list[TileTrace]:
         return [
-            _trace(pixels, box, params, model, options, payload)
+            _trace(box, params, model, payload)
             for box, payload in zip(boxes, payloads, strict=True)
         ]
 
@@ -208,15 +208,8 @@ class _TouchLanes(_Touch):
         return float(first), float(second)
 
 
-def _trace(
-    pixels: Pixels,
-    box: TileBox,
-    params: PyramidParams,
-    model: PyramidModel,
-    options: EncodeOptions,
-    payload: bytes,
-) -> TileTrace:
-    """Encode a tile again and look at its finest pass: which components have a residual.
+def _trace(box: TileBox, params: PyramidParams, model: PyramidModel, payload: bytes) -> TileTrace:
+    """Decode a tile and look at its finest pass: which components have a residual.
 
     A pair's label and a number made of its residual stand for both of its pixels.
     """
@@ -224,25 +217,11 @@ def _trace(
     entries = np.zeros((box.height, box.width), np.int32)
     if int.from_bytes(payload[:2], "little") == EXACT:
         return TileTrace(box.x, box.y, labels + np.uint8(_EXACT_LABEL), entries - 1)
-
-    def look(step: Pass, state: dict[str, Any]) -> None:
-        if step.level > 0:
-            return
-        strips = lane_rows(step.rows, params.lanes)
-        found = [lane[:, 1 : 1 + n] for lane, n in zip(state["lanes"], strips, strict=True)]
-        residuals = np.concatenate(found, axis=1)[:, :, 1 : 1 + step.columns].astype(np.int64)
-        residuals = residuals[: params.channels]
-        luma = residuals[0] != 0
-        chroma = (residuals[1:] != 0).any(axis=0)
-        number = (residuals * np.array([1, 4099, 65537])[: len(residuals), None, None]).sum(axis=0)
-        covered = np.s_[:, : 2 * step.columns]
-        labels[covered] = np.repeat(luma + 2 * chroma, 2, axis=1)
-        entries[covered] = np.repeat(number & 0x7FFFFFFF, 2, axis=1)
-
-    window = window_of(box)
-    # The choice of `BestTile` is not kept with the payload: the bytes tell which one it was.
-    given = pixels[window], params, model, options.effort, options.neighbors
-    for tune in (True, False):
-        if encode_tile(*given, tune=tune, sink=look)[0] == payload:
-            break
+    residuals = finest_residuals(payload, box.width, box.height, params, model).astype(np.int64)
+    luma = residuals[0] != 0
+    chroma = (residuals[1:] != 0).any(axis=0)
+    number = (residuals * np.array([1, 4099, 65537])[: len(residuals), None, None]).sum(axis=0)
+    for found, values in ((labels, luma + 2 * chroma), (entries, number & 0x7FFFFFFF)):
+        both = np.repeat(values, 2, axis=1 if box.width > 1 else 0)
+        found[: both.shape[0], : both.shape[1]] = both
     return TileTrace(box.x, box.y, labels, entries)

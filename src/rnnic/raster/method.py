@@ -119,7 +119,7 @@ class RasterMethod(Method):
             parameters.to_bytes(),
             payloads,
             reconstruction,
-            lambda: [_trace(plan, box, part.sizes) for box in boxes],
+            lambda _: [_trace(plan, box, part.sizes) for box in boxes],
         )
 
     def tile_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
