@@ -11,7 +11,6 @@ import rnnic
 from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
-from rnnic.pyramid import tiles
 from rnnic.pyramid.decoder import finest_residuals
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.format import Pass, PyramidParams, lane_rows
