@@ -96,14 +96,16 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    kernel = numba.njit(nogil=True, **options)(function)
     if _FOLDER is None:
-        return numba.njit(nogil=True, **options)(function)
+        return kernel
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_FOLDER)
     try:
-        kernel = numba.njit(nogil=True, cache=True, **options)(function)
         if _LOADS_MACHINE_CODE_ALONE:
             kernel._cache = _KernelCache(function)
+        else:
+            kernel.enable_caching()
     finally:
         numba.config.CACHE_DIR = before
     return kernel
@@ -132,7 +134,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
     For what an inner loop calls with arrays: a call of its own would copy their descriptions.
     """
-    return _compiled(function, inline="always")
+    return numba.njit(inline="always")(function)
 
 
 def _in_32_bits(name: str, plain: Callable[[Any, Any], Any]) -> Any:
