@@ -31,6 +31,24 @@ def test_import_needs_neither_numpy_nor_numba() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
+def test_kernels_from_the_cache_leave_numba_able_to_compile() -> None:
+    """They are loaded before Numba is ready to compile, which others in the process may want of it."""
+    rnnic.decode(rnnic.encode(GREY, step=3.0))
+    code = """if True:
+        import sys, numba, numpy as np, rnnic
+        from rnnic import _jit
+        image = np.arange(33 * 47).astype(np.uint8).reshape(33, 47)
+        pixels = rnnic.decode(rnnic.encode(image, step=3.0))
+        assert not (_jit._LOADS_MACHINE_CODE_ALONE and "numba.np.npyimpl" in sys.modules)
+        @numba.njit
+        def median(values):
+            return np.median(np.sort(values.astype(np.float64).ravel()))
+        assert median(pixels) == np.median(pixels)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     "image", [IMAGE, GREY, GREY[:, :, None], IMAGE[::2, ::-1], np.asfortranarray(IMAGE)]
 )
