@@ -1,6 +1,7 @@
 """A sample of an image, which is quick to encode and tells what the whole image will have."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,10 +89,7 @@ class Sample:
         if self.whole:
             return 0.0
         rounding = max(control, _LEAST_CONTROL) ** 2 / 12
-        image, sample = (
-            float(np.minimum(_RESPONSE * squares, rounding).mean())
-            for squares in (self._of_image, self._of_sample)
-        )
+        image, sample = self._means(lambda squares: np.minimum(_RESPONSE * squares, rounding))
         return DB * math.log(sample / image) if image > 0 and sample > 0 else 0.0
 
     def bits_beyond(self, control: float) -> float:
@@ -99,12 +97,13 @@ class Sample:
         if self.whole:
             return 0.0
         step = max(control, _LEAST_CONTROL)
-        image, sample = (
-            float(np.log1p(_BITS_RESPONSE / step**2 * squares).mean())
-            for squares in (self._of_image, self._of_sample)
-        )
+        image, sample = self._means(lambda squares: np.log1p(_BITS_RESPONSE / step**2 * squares))
         more = _MORE_BITS + _MORE_WITH_STEP * max(math.log(step / 3), 0.0)
         return (math.log(image / sample) if image > 0 and sample > 0 else 0.0) - more
+
+    def _means(self, of: Callable[[_Floats], _Floats]) -> tuple[float, float]:
+        """Return the means of a function of squared differences, in the image and in the sample."""
+        return float(of(self._of_image).mean()), float(of(self._of_sample).mean())
 
 
 def _squared_differences(pixels: Pixels, by: int) -> _Floats:

@@ -248,7 +248,7 @@ class TileEncoder:
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
         self._hinting = hints
-        self.hints = np.zeros((3, params.lanes))
+        self.hints = np.zeros((2, params.lanes))
         """Squared errors of the two levels before the finest, of the lanes' shares of the rows."""
 
     @property
@@ -301,7 +301,7 @@ class TileEncoder:
             self._code(step, source, children, weight, counts, (0, self._params.lanes))
         if not self._coded_lanes.any():
             self._without_residuals(step, source, children, weight)
-        if self._hinting and 1 <= step.level <= 3:
+        if self._hinting and 1 <= step.level <= 2:
             rows = row_errors(children[0], source)
             for lane, own in enumerate(np.array_split(rows, self._params.lanes)):
                 self.hints[step.level - 1, lane] = own.sum()

@@ -204,7 +204,7 @@ class _TouchLanes(_Touch):
 
     def hints(self, part: int) -> tuple[float, float]:
         """Return the sums over all tiles."""
-        first, second, _ = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
+        first, second = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
         return float(first), float(second)
 
 
