@@ -244,11 +244,12 @@ def _search(
         trials += 1
         what = f"trial {trials}"
         made = encoder.run(control, progress, what, in_parts=landing is not None)
-        usual = math.nan
-        if landing is not None and made.left:
-            made, usual = landing.approach(made, control)
+        if landing is None or not made.left:
+            excess = goal.excess(made, encoder.pixels)
+            return _Trial(made, control, excess, excess)
+        made, usual = landing.approach(made, control)
         excess = usual if made.left else goal.excess(made, encoder.pixels)
-        return _Trial(made, control, excess, excess if math.isnan(usual) else usual)
+        return _Trial(made, control, excess, usual)
 
     def cost(trial: _Trial) -> float:
         if trial.made.left:
