@@ -28,6 +28,13 @@ def photo_like(height: int, width: int, channels: int = 3, seed: int = 1) -> Pix
     return found[:, :, 0] if channels == 1 else found
 
 
+def waves(height: int, width: int, channels: int = 3, *, period: float = 31.0) -> Pixels:
+    """Return waves without noise, which need few bits and may need none for the finest pixels."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    found = np.rint(100 + 60 * np.sin((x + y / 3) * 2 * np.pi / period)).astype(np.uint8)
+    return found if channels == 1 else np.stack([found, found // 2, 255 - found], axis=-1)
+
+
 def pixels_of(
     height: int, width: int, channels: int, dtype: npt.DTypeLike = np.uint8, seed: int = 1
 ) -> Pixels:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import photo_like
+from checks import photo_like, waves
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +89,22 @@ def test_flat_images_come_back(shape: tuple[int, ...], target: dict[str, Any]) -
     np.testing.assert_array_equal(rnnic.decode(rnnic.encode(image, **target)), image)
 
 
+@pytest.mark.parametrize("step", [6.0, 20.0, 60.0])
+@pytest.mark.parametrize("tune", [False, True])
+def test_lanes_without_residuals_decode(step: float, tune: bool) -> None:
+    """What was fitted at a finer step is of use to no finest pass that has no residuals."""
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    image = waves(120, 90)
+    fine = TileEncoder(image, PyramidParams(2 * 1024), model, 5)
+    fine.encode()
+    params = PyramidParams(round(step * 1024))
+    parts = TileEncoder(image, params, model, 5, tune=tune, fit=fine.fit)
+    parts.begin()
+    for lane in range(4):
+        data, rebuilt = parts.again(DEFAULT_LAMBDA, lane)
+    np.testing.assert_array_equal(decode_tile(data, 90, 120, params, model), rebuilt)
+
+
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -114,6 +130,16 @@ def test_result_says_what_a_decoder_gives() -> None:
         np.testing.assert_array_equal(rnnic.decode(made.data), made.reconstruction)
         assert len(made.traces()) == 1
         assert made.touch is None
+
+
+@pytest.mark.parametrize("period", [31, 52, 200, 900])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("goal", [42.0, 48.0, 55.0])
+def test_smooth_images_land_and_decode(period: float, channels: int, goal: float) -> None:
+    image = waves(200, 110, channels, period=period)
+    made = rnnic.encode_image(image, EncodeOptions(target_psnr=goal))
+    np.testing.assert_array_equal(rnnic.decode(made.data), made.reconstruction)
+    assert psnr(made.reconstruction, image) >= goal
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 3), (15, 40), (16, 33), (70, 61)])

@@ -108,6 +108,33 @@ def test_what_was_foreseen_is_refined_before_it_is_given(true_gap: float) -> Non
     assert found.reached == excess(found.result)
 
 
+@pytest.mark.parametrize("refinable", [Reach(0.15, 0.15), Reach(0.15, 0.6)])
+def test_what_is_foreseen_wrongly_is_not_given(refinable: Reach) -> None:
+    """Each result is foreseen to be better than it is; what is measured alone counts."""
+    tried: list[float] = []
+
+    def encode(control: float) -> tuple[float, bool]:
+        tried.append(control)
+        return control, False
+
+    def excess(result: tuple[float, bool]) -> float:
+        control, exact = result
+        return 8 - 6 * math.log(control) - (4.0 if exact else 0.0)
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=3.3, slope=-6.0,
+                    trials=3, refinable=refinable, settled=0.5)  # fmt: skip
+    found = search.run(
+        encode,
+        excess,
+        lambda result, _: (result[0], True),
+        lambda result: 1.0 if result[1] else math.inf,
+    )
+    assert found.result is not None
+    assert found.result[1]
+    assert 0 <= excess(found.result) <= 0.6
+    assert len(tried) < 12
+
+
 def test_the_end_of_the_span_is_told() -> None:
     search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=4.0, slope=-6.0)
     found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 10)

@@ -166,6 +166,7 @@ def _encode_to_target(encoder: ImageEncoder, progress: Progress | None) -> Encod
             f"target {goal.name(goal.target)} is out of reach: this image can have"
             f" {goal.name(low)} to {goal.name(high)} at these settings"
         )
+    assert not made.left
     return made.without_encoder()
 
 
@@ -183,6 +184,7 @@ def _looked_further(
             break
         if over > goal.tolerance:
             other = refine(goal, aim, other, encoder.pixels, over)
+            over = goal.excess(other, encoder.pixels)
         if over >= 0 and len(other.data) < len(made.data):
             made = other
     return made

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["FAR", "Found", "Reach", "Search"]
 
 Result = TypeVar("Result")
 _MAX_TRIALS = 16
-_STEP = math.log(3.0)
+_STEP, _SMALL_STEP = math.log(3.0), 0.1
 _FIRST = 4.0
 _FLATTER, _STEEPER = 0.4, 2.5
 _BEYOND = 1.2
@@ -126,7 +126,7 @@ class Search:
             target may miss it then.
         cost : callable, optional
             Of the results that meet the target, the one of the least cost is the best; the one of the
-            least excess by default.
+            least excess by default. Infinite where the excess is foreseen.
         usual : callable, optional
             The excess that tells of other controls, where it is another.
         """
@@ -137,6 +137,7 @@ class Search:
         place: float | None = self._place(min(max(self.first, self.span[0]), self.span[1]))
         before = math.inf
         slope, last = self.slope, None
+        best_place = 0.0
         unrefined = False
         tried: set[float] = set()
         for _ in range(_MAX_TRIALS):
@@ -163,7 +164,7 @@ class Search:
             done = 0 <= reached <= self.tolerance
             done = done or (reached > self.settled and value > _LITTLE * least)
             if reached >= 0 and (best is None or value < least):
-                best, least, reached_best = result, value, reached
+                best, least, reached_best, best_place = result, value, reached, place
                 unrefined = not close
             # One more encode where the best is so far off that it was not refined.
             enough = self.trials + (self.refinable.above < reached_best < math.inf)
@@ -175,8 +176,15 @@ class Search:
             before, last = width, trial
         if best is not None and unrefined and refine is not None and reached_best > self.tolerance:
             other = refine(best, reached_best)
-            if excess(other) >= 0:
-                best, reached_best = other, excess(other)
+            over = excess(other)
+            if over < 0 and math.isinf(least):
+                # It was but foreseen to meet the target. From here on, all that is made is measured.
+                step = _SMALL_STEP if slope is None else min(abs((over - self._aim) / slope), _STEP)
+                place = best_place - step if self.finer_is_more else best_place + step
+                surer = replace(self, first=self._control(place), refinable=FAR)
+                return surer.run(encode, excess, refine, cost, usual)
+            if over >= 0:
+                best, reached_best = other, over
         if best is None:
             return Found(None, bad.excess if bad else -math.inf)
         worst = self._place(self.span[1] if self.finer_is_more else self.span[0])

@@ -65,7 +65,6 @@ class _Fitted(NamedTuple):
     fit: Fit
     density: float
     step: int
-    flat: bool
 
 
 class TileMemory:
@@ -80,6 +79,8 @@ class TileMemory:
         self._hopeless = 0.0
         self._merged: tuple[bytes, bytes, Pixels] | None = None
         self._fitted: _Fitted | None = None
+        self.flat = False
+        """Whether the tile needed so few bits, when last coded, that its finest pass may have none."""
 
     @cached_property
     def drawn(self) -> bool:
@@ -128,14 +129,9 @@ class TileMemory:
         last = self._fitted
         return last is not None and abs(math.log(step / last.step)) <= SAME_STEPS
 
-    @property
-    def flat(self) -> bool:
-        """Whether the tile needed so few bits that its finest pass may have none."""
-        return self._fitted is None or self._fitted.flat
-
-    def keep_fit(self, fit: Fit, step: int, effort: int, *, flat: bool) -> None:
+    def keep_fit(self, fit: Fit, step: int, effort: int) -> None:
         """Keep what was fitted."""
-        self._fitted = _Fitted(fit, fit_density(effort), step, flat)
+        self._fitted = _Fitted(fit, fit_density(effort), step)
 
 
 class BestTile:
@@ -238,8 +234,9 @@ class BestTile:
             other = plain.encode(weight)
             if cost(other) < cost(best):
                 best, self._chosen = other, plain
+        self._memory.flat = flat or not self._chosen.finest_is_coded
         if tune:
-            self._memory.keep_fit(self._chosen.fit, params.step, effort, flat=flat)
+            self._memory.keep_fit(self._chosen.fit, params.step, effort)
         return best
 
     @property
@@ -274,7 +271,7 @@ class BestTile:
         self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=LAST_FIT, hints=self._hints)
         self._chosen.begin()
         if tune:
-            memory.keep_fit(self._chosen.fit, step, self._effort, flat=memory.flat)
+            memory.keep_fit(self._chosen.fit, step, self._effort)
 
     def rows_of(self, lane: int) -> slice:
         """Return the rows of pixels that a lane is about; a tile without loss has none."""

@@ -28,7 +28,7 @@ from rnnic.pyramid.format import (
     quantiser_of,
 )
 from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
-from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
 from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
@@ -220,6 +220,7 @@ class TileEncoder:
         self._samples, self._energies = start_planes(coarsest, self._base, params.step)
         self._band = model.band(params.step)
         self._tables = model.tables(params.channels)
+        self._shared = model_fit(self._tables, self._band)
         quantiser = quantiser_of(self._tables, params.states)
         self._derived = derive(model, params.channels, params.step, params.states)
         self._search = tables_to_search(
@@ -256,6 +257,11 @@ class TileEncoder:
         """The tile's own parameters."""
         return self._fit
 
+    @property
+    def finest_is_coded(self) -> bool:
+        """Whether there is a finest pass that has residuals, or filters of its own."""
+        return bool(self._steps) and bool(self._coded >> self._steps[-1].level & 1)
+
     def encode(self, weight: float = DEFAULT_LAMBDA) -> tuple[bytes, Pixels]:
         """Encode the tile; to be called once."""
         for step in self._steps:
@@ -274,6 +280,8 @@ class TileEncoder:
         if self._density > 0:
             scaled = pass_step(self._params.step, finest.level)
             self._fit_pass(finest, PassInput(*given, source, scaled), again=False)
+        # Filters of its own are sent with a coded pass alone.
+        self._coded_lanes[:] = _has_own(self._fit, self._shared, finest.level)
         samples.fill(0)
         energies.fill(0)
         self._parents = self._samples, self._energies
@@ -323,8 +331,10 @@ class TileEncoder:
         groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
         before = [numbers.copy() for numbers in groups]
         own = float(row_errors(children[0], source).sum())
-        if not forget(self._fit, level, self._tables, self._band):
+        if not _has_own(self._fit, self._shared, level):
             return
+        for numbers, shared in zip(groups, self._shared[1:], strict=True):
+            numbers[...] = shared[level]
         self._code(*given)
         # Errors are in 1/64 sample; each stands for 2**level pixels.
         saved = (float(row_errors(children[0], source).sum()) - own) * 2.0**level / 4096
@@ -450,14 +460,10 @@ def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, tho
     return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
 
 
-def forget(fit: Fit, level: int, tables: ColourTables, band: int) -> bool:
-    """Give a level the model's filters and weights again; tells whether it had others."""
-    changed = False
-    shared = (tables.luma_taps, tables.chroma_taps, tables.activity)
-    for own, model in zip((fit.luma, fit.chroma, fit.activity), shared, strict=True):
-        changed = changed or bool((own[level] != model[band, level]).any())
-        own[level] = model[band, level]
-    return changed
+def _has_own(fit: Fit, shared: Fit, level: int) -> bool:
+    """Tell whether a level has other filters or weights than the model's."""
+    pairs = zip(fit[1:], shared[1:], strict=True)
+    return any(bool((own[level] != model[level]).any()) for own, model in pairs)
 
 
 def _varint(value: int) -> bytes:
