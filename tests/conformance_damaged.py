@@ -32,9 +32,10 @@ def damaged() -> Iterator[Case]:
     yield Case("bad-empty", b"", "no bytes", T)
     yield Case("bad-signature-cut", pyramid_file[:5], "cut in the signature", T)
     yield Case("bad-signature", b"\x89PNG\r\n\x1a\n" + pyramid_file[8:], "another signature", F)
-    for at, what in ((20, "HEAD"), (70, "TIDX"), (len(pyramid_file) // 2, "a tile")):
-        yield Case(f"bad-cut-{at}", pyramid_file[:at], f"cut in {what}", T)
-    yield Case("bad-cut-done", pyramid_file[:-12], "no DONE", T)
+    tiled_file = rnnic.encode(photo_like(20, 60), step=4, tile_size=32)
+    for at, what in ((20, "HEAD"), (60, "TIDX"), (len(tiled_file) // 2, "a tile")):
+        yield Case(f"bad-cut-{at}", tiled_file[:at], f"cut in {what}", T)
+    yield Case("bad-cut-crc", pyramid_file[:-1], "cut in the last checksum", T)
     flipped = patched(pyramid_file, len(pyramid_file) - 40, bytes([pyramid_file[-40] ^ 4]))
     yield Case("bad-crc", flipped, "a changed byte in a tile", C)
     yield Case("bad-crc-head", patched(pyramid_file, 22, b"\xff"), "a changed byte in HEAD", C)
@@ -48,60 +49,78 @@ def damaged() -> Iterator[Case]:
         ("width-0", 4, struct.pack("<I", 0), L),
         ("height-large", 8, struct.pack("<I", 2**24 + 1), L),
         ("pixels", 4, struct.pack("<II", 2**24, 2**24), L),
-        ("tile-size-15", 12, struct.pack("<I", 15), L),
-        ("tile-size-4097", 12, struct.pack("<I", 4097), L),
-        ("tiles", 4, struct.pack("<III", 2**24, 16, 16), F),
-        ("tile-size-48-raster", 12, struct.pack("<I", 16), F),
-        ("model", 16, bytes(16), "ModelMissingError"),
-        ("parameters", 32, b"\x07", F),
+        ("tile-size-15", 12, struct.pack("<H", 15), L),
+        ("tile-size-4097", 12, struct.pack("<H", 4097), L),
+        ("tiles", 4, struct.pack("<IIH", 2**24, 16, 16), F),
+        ("tile-size-48-raster", 12, struct.pack("<H", 16), F),
+        ("model", 14, bytes(8), "ModelMissingError"),
     )
     for name, at, new, error in head_faults:
         data = with_chunk(pyramid_file, "HEAD", lambda head, at=at, new=new: patched(head, at, new))  # type: ignore[misc]
         yield Case(f"bad-head-{name}", data, f"HEAD: {name}", error)
     for name, at, new in (
-        ("step-low", 33, struct.pack("<I", 255)),
-        ("step-high", 33, struct.pack("<I", 131073)),
-        ("states", 37, b"\x04"),
-        ("lanes", 38, b"\x03"),
-        ("other-channels", 39, b"\x01"),
-        ("other-depth", 40, b"\x10"),
-        ("tile-size", 12, struct.pack("<I", 40)),
+        ("step-low", 22, struct.pack("<I", 255)),
+        ("step-high", 22, struct.pack("<I", 131073)),
+        ("states", 26, b"\x04"),
+        ("lanes", 27, b"\x03"),
+        ("tile-size", 12, struct.pack("<H", 40)),
     ):
         data = with_chunk(pyramid_file, "HEAD", lambda head, at=at, new=new: patched(head, at, new))  # type: ignore[misc]
         yield Case(f"bad-pyramid-{name}", data, f"pyramid: {name}", F)
+    for name, file in (("pyramid", pyramid_file), ("raster", raster_file)):
+        for what, change in (("few", lambda head: head[:-1]), ("many", lambda head: head + b"\0")):
+            data = with_chunk(file, "HEAD", change)
+            yield Case(f"bad-{name}-{what}", data, f"{name}: too {what} parameter bytes", F)
+    data = with_chunk(pyramid_file, "HEAD", lambda head: head[:21])
+    yield Case("bad-head-short", data, "HEAD: short", F)
     for name, scale in (("low", 255), ("high", 32769)):
         new = struct.pack("<H", scale)
-        data = with_chunk(raster_file, "HEAD", lambda head, new=new: patched(head, 35, new))  # type: ignore[misc]
+        data = with_chunk(raster_file, "HEAD", lambda head, new=new: patched(head, 24, new))  # type: ignore[misc]
         yield Case(f"bad-raster-scale-{name}", data, f"raster: scale {scale}", F)
-    yield from damaged_chunks(pyramid_file)
+    yield from damaged_chunks(tiled_file)
+    yield from damaged_order(pyramid_file)
     yield from damaged_tiles(pyramid_file, raster_file, alpha_file)
 
 
 def damaged_chunks(data: bytes) -> Iterator[Case]:
     chunks = chunks_of(data)
-    head, index, tile, done = chunks
+    head, index, *tiles = chunks
+    first, second = (len(payload) for _, payload in tiles)
     orders: tuple[tuple[str, list[tuple[str, bytes]], str], ...] = (
-        ("no-head", [index, tile, done], F),
-        ("no-index", [head, done], F),
-        ("two-heads", [head, head, index, tile, done], F),
-        ("no-tile", [head, index, done], T),
-        ("two-tiles", [head, index, tile, tile, done], F),
-        ("ancillary-late", [head, index, ("teXt", b"late"), tile, done], F),
-        ("critical", [head, ("Crit", b""), index, tile, done], F),
-        ("exif-twice", [head, ("exif", b"a"), ("exif", b"b"), index, tile, done], F),
-        ("text-no-key", [head, ("text", b"\0value"), index, tile, done], F),
-        ("text-no-zero", [head, ("text", b"key"), index, tile, done], F),
-        ("text-long-key", [head, ("text", b"k" * 80 + b"\0v"), index, tile, done], F),
-        ("text-no-utf8", [head, ("text", b"k\0\xff\xfe"), index, tile, done], F),
-        ("index-long", [head, ("TIDX", index[1] + bytes(4)), tile, done], F),
-        ("index-other", [head, ("TIDX", struct.pack("<I", len(tile[1]) - 1)), tile, done], F),
+        ("no-head", [index, *tiles], F),
+        ("no-index", [head, *tiles], F),
+        ("two-heads", [head, head, index, *tiles], F),
+        ("no-tile", [head, index, tiles[0]], T),
+        ("ancillary-between", [head, index, tiles[0], ("teXt", b"late"), tiles[1]], F),
+        ("critical", [head, ("Crit", b""), index, *tiles], F),
+        ("exif-twice", [head, ("exif", b"a"), ("exif", b"b"), index, *tiles], F),
+        ("text-no-key", [head, ("text", b"\0value"), index, *tiles], F),
+        ("text-no-zero", [head, ("text", b"key"), index, *tiles], F),
+        ("text-long-key", [head, ("text", b"k" * 80 + b"\0v"), index, *tiles], F),
+        ("text-no-utf8", [head, ("text", b"k\0\xff\xfe"), index, *tiles], F),
+        ("index-long", [head, ("TIDX", index[1] + bytes(4)), *tiles], F),
+        ("index-other", [head, ("TIDX", struct.pack("<II", first - 1, second)), *tiles], F),
+        ("index-beyond", [head, ("TIDX", struct.pack("<II", first, second + 1)), *tiles], T),
     )
     for name, found, error in orders:
         yield Case(f"bad-chunks-{name}", file_of(data, found), f"chunks: {name}", error)
     kind = file_of(data, chunks)
     yield Case("bad-chunk-type", kind.replace(b"TIDX", b"TI X"), "a type that is none", F)
-    digit = file_of(data, [head, ("9abc", b""), index, tile, done])
+    digit = file_of(data, [head, ("9abc", b""), index, *tiles])
     yield Case("bad-chunk-digit", digit, "a type that starts with a digit", F)
+
+
+def damaged_order(data: bytes) -> Iterator[Case]:
+    """Chunks of an image of one tile."""
+    head, tile = chunks_of(data)
+    index = ("TIDX", struct.pack("<I", len(tile[1])))
+    for name, found, error in (
+        ("index", [head, index, tile], F),
+        ("two-heads", [head, head, tile], F),
+        ("critical", [head, ("Crit", b""), tile], F),
+        ("no-tile", [head], T),
+    ):
+        yield Case(f"bad-one-{name}", file_of(data, found), f"one tile, chunks: {name}", error)
 
 
 def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) -> Iterator[Case]:
@@ -165,9 +184,9 @@ def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) ->
     yield Case("bad-raster-more", tile(raster_file, payload + b"\0"), "a byte too many", F)
     yield Case("bad-raster-short", tile(raster_file, payload[:5]), "below the minimum", T)
     deep = rnnic.encode(pixels_of(8, 8, 1, np.uint16), error_threshold=0.3)
-    low = with_chunk(deep, "HEAD", lambda found: patched(found, 37, struct.pack("<H", 257)))
+    low = with_chunk(deep, "HEAD", lambda found: patched(found, 26, struct.pack("<H", 257)))
     yield Case("bad-raster-low-step", low, "raster: step of low bytes 257", F)
-    low = with_chunk(deep, "HEAD", lambda found: patched(found, 37, struct.pack("<H", 256)))
+    low = with_chunk(deep, "HEAD", lambda found: patched(found, 26, struct.pack("<H", 256)))
     yield Case("bad-raster-low", low, "raster: a low byte beyond 255", F)
 
 

@@ -20,7 +20,7 @@ from crafting import (
 )
 
 import rnnic
-from rnnic.pyramid import method as pyramid
+from rnnic.pyramid import tiles
 from rnnic.pyramid.model import PyramidModel
 
 MODEL = rnnic.default_model()
@@ -41,20 +41,10 @@ def sized(
 ) -> bytes:
     """Return a pyramid file of one tile made by hand; `parameters` are those of `settings`."""
     grey = np.zeros((1, 1), np.uint8 if depth == 8 else np.uint16)
-    colours = 1 if channels < 3 else 3
     data = rnnic.encode(grey, step=4)
     head = dict(chunks_of(data))["HEAD"]
-    head = patched(head, 2, struct.pack("<BBIII", channels, depth, width, height, 4096))
-    head = head[:33] + parameters + bytes([colours, depth])
-    return file_of(
-        data,
-        [
-            ("HEAD", head),
-            ("TIDX", struct.pack("<I", len(payload))),
-            ("TILE", payload),
-            ("DONE", b""),
-        ],
-    )
+    head = patched(head, 2, struct.pack("<BBIIH", channels, depth, width, height, 4096))
+    return file_of(data, [("HEAD", head[:22] + parameters), ("TILE", payload)])
 
 
 def settings(step: int, states: int = 8, lanes: int = 1) -> bytes:
@@ -86,7 +76,7 @@ def encoded() -> Iterator[Case]:
     photo = photo_like(48, 40)
     for effort, states in ((1, 1), (5, 8), (9, 16)):
         for lanes in (1, 2, 4):
-            with mock.patch.object(pyramid, "LANES", lanes):
+            with mock.patch.object(tiles, "LANES", lanes):
                 data = rnnic.encode(photo, step=5, effort=effort)
             what = f"{states} states, {lanes} lanes"
             yield Case(f"pyramid-states-{states}-lanes-{lanes}", data, what)
@@ -116,7 +106,7 @@ def encoded() -> Iterator[Case]:
     chunks = chunks_of(data)
     more = [chunks[0], ("zZ09", b"unknown"), *chunks[1:]]
     yield Case("unknown-ancillary", file_of(data, more), "an unknown ancillary chunk")
-    yield Case("bytes-after", data + b"anything", "bytes after DONE")
+    yield Case("bytes-after", data + b"anything", "bytes after the last tile")
 
 
 def exact() -> Iterator[Case]:

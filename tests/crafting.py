@@ -27,7 +27,12 @@ def varint(value: int, length: int = 0) -> bytes:
 
 def chunks_of(data: bytes) -> Chunks:
     """Return types and payloads of a file's chunks."""
-    return [(chunk.kind, bytes(chunk.payload)) for chunk in iterate_chunks(memoryview(data))]
+    found, at = [], SIGNATURE_BYTES
+    while at < len(data):
+        chunk = next(iterate_chunks(memoryview(data), at))
+        found.append((chunk.kind, bytes(chunk.payload)))
+        at = chunk.end
+    return found
 
 
 def file_of(data: bytes, chunks: Chunks) -> bytes:
@@ -40,11 +45,14 @@ def with_chunk(data: bytes, kind: str, change: Callable[[bytes], bytes]) -> byte
     chunks = chunks_of(data)
     at = [found for found, _ in chunks].index(kind)
     chunks[at] = (kind, change(chunks[at][1]))
-    if kind == "TILE":
-        lengths = [len(payload) for found, payload in chunks if found == "TILE"]
-        index = [found for found, _ in chunks].index("TIDX")
-        chunks[index] = ("TIDX", struct.pack(f"<{len(lengths)}I", *lengths))
-    return file_of(data, chunks)
+    return file_of(data, indexed(chunks))
+
+
+def indexed(chunks: Chunks) -> Chunks:
+    """Return chunks with the index of tiles, if there is one, right for them."""
+    lengths = [len(payload) for kind, payload in chunks if kind == "TILE"]
+    index = struct.pack(f"<{len(lengths)}I", *lengths)
+    return [(kind, index if kind == "TIDX" else payload) for kind, payload in chunks]
 
 
 def patched(payload: bytes, at: int, new: bytes) -> bytes:

@@ -22,10 +22,12 @@ TILE = 64
 FORMATS = [(1, np.uint8), (3, np.uint8), (4, np.uint8), (3, np.uint16), (2, np.uint16)]
 
 
-def encoded(method: str, channels: int = 3, dtype: Any = np.uint8) -> tuple[np.ndarray, bytes]:
+def encoded(
+    method: str, channels: int = 3, dtype: Any = np.uint8, tile: int = TILE
+) -> tuple[np.ndarray, bytes]:
     image = pixels_of(*SIZE, channels, dtype)
     metadata = Metadata(icc=b"profile" * 20)
-    return image, rnnic.encode(image, method=method, tile_size=TILE, metadata=metadata)
+    return image, rnnic.encode(image, method=method, tile_size=tile, metadata=metadata)
 
 
 def tile_span(data: bytes, index: int) -> tuple[int, int]:
@@ -90,14 +92,36 @@ def test_a_tile_that_is_cut_off_is_used_as_far_as_it_goes(method: str, fill: str
     assert psnr(pixels[part], image[part]) > psnr(grey, image[part]) + 2
 
 
-def test_lost_metadata_and_a_lost_end_are_noted() -> None:
-    _, data = encoded("pyramid")
-    at = data.index(b"profile")
-    found = rnnic.decode_report(flipped(data, at)[:-5])
-    np.testing.assert_array_equal(found.pixels, rnnic.decode(data))
-    assert found.metadata.icc is None
-    assert len(found.damage.notes) == 2
-    assert "metadata is lost" in found.damage.notes[0]
+@pytest.mark.parametrize("tile", [TILE, 256])
+def test_lost_metadata_is_noted(tile: int) -> None:
+    _, data = encoded("pyramid", tile=tile)
+    profile = data.index(b"profile")
+    for at in (profile, profile - 5, profile - 4, profile - 8):
+        found = rnnic.decode_report(flipped(data, at))
+        np.testing.assert_array_equal(found.pixels, rnnic.decode(data))
+        assert found.metadata.icc is None
+        assert ["metadata is lost" in note for note in found.damage.notes] == [True]
+        assert not found.damage.tiles
+    with pytest.raises(rnnic.FormatError):
+        rnnic.decode_report(flipped(data, profile - 4)[: profile + 3])
+
+
+def test_an_only_tile_is_used_as_far_as_it_goes() -> None:
+    image, data = encoded("pyramid", tile=256)
+    begin, end = tile_span(data, 0)
+    for bad, fill in (
+        (flipped(data, (begin + end) // 2), "grey"),
+        (flipped(data, begin - 4), "grey"),
+        (flipped(data, begin - 1), "coarser levels"),
+        (data[: (begin + end) // 2], "coarser levels"),
+        (data[:begin], "grey"),
+    ):
+        pixels, damage, metadata = rnnic.decode_report(bad)
+        assert [(tile.tile, tile.fill) for tile in damage.tiles] == [(0, fill)]
+        assert metadata.icc is not None
+        assert (psnr(pixels, image) > psnr(np.full_like(image, 128), image)) is (fill != "grey")
+    with pytest.raises(rnnic.TruncatedError):
+        rnnic.decode_report(data[: begin - 2])
 
 
 def test_without_header_or_index_nothing_can_be_decoded() -> None:

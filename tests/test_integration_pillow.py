@@ -337,10 +337,10 @@ def test_the_parser_says_when_a_file_is_cut_off() -> None:
 
 def test_cut_off_files_are_not_identified_or_do_not_load() -> None:
     data = _saved(_image("L", width=40), exif=b"MM").getvalue()
-    index = data.index(b"TIDX")
+    tile = data.index(b"TILE")
     for length in range(len(data)):
         file = io.BytesIO(data[:length])
-        if length < index + 16:
+        if length < tile + 8:
             with pytest.raises(UnidentifiedImageError):
                 Image.open(file)
         else:

@@ -281,4 +281,4 @@ def test_headers_of_other_formats_are_refused() -> None:
 
     for channels, depth in ((0, 8), (5, 8), (3, 12), (1, 0)):
         with pytest.raises(rnnic.FormatError, match="this version knows"):
-            Header(0, channels, depth, 1, 1, 16, bytes(16))
+            Header(0, channels, depth, 1, 1, 16, bytes(8))

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from checks import photo_like, pixels_of
 from click.testing import CliRunner
+from crafting import chunks_of, file_of
 from make_fixtures import FOLDER, VERSION, checksum
 from make_samples import FOLDER as SAMPLE_FOLDER
 from make_samples import SAMPLES
 from PIL import Image
 
 import rnnic
-from rnnic.chunks import SIGNATURE_BYTES, iterate_chunks, pack_chunk
 from rnnic.cli import command_line
 from rnnic.viewer import ViewerServer
 
@@ -231,10 +231,10 @@ def test_workers_decode_the_tiles_of_an_image(page: Any, workers: int) -> None:
             found = page.evaluate(_DECODE_IN_WORKERS, [data.hex(), options, workers])
             assert found["checksum"] == f"{checksum(rnnic.decode(data, **options)):08x}"
             assert sorted(found["done"]) == list(range(1, len(found["done"]) + 1))
-    chunks = [(c.kind, bytes(c.payload)) for c in iterate_chunks(memoryview(files[0]))]
+    chunks = chunks_of(files[0])
     last = max(i for i, (kind, _) in enumerate(chunks) if kind == "TILE")
     chunks[last] = ("TILE", bytes(len(chunks[last][1])))
-    damaged = files[0][:SIGNATURE_BYTES] + b"".join(pack_chunk(*chunk) for chunk in chunks)
+    damaged = file_of(files[0], chunks)
     with pytest.raises(rnnic.RnnicError) as expected:
         rnnic.decode(damaged)
     found = page.evaluate(_DECODE_IN_WORKERS, [damaged.hex(), {}, workers])

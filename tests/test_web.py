@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import pixels_of
+from crafting import chunks_of, file_of, indexed
 from make_fixtures import FOLDER, checksum
 
 import rnnic
-from rnnic.chunks import SIGNATURE_BYTES, iterate_chunks, pack_chunk
 
 ROOT = FOLDER.parent.parent
 WEB = ROOT / "web"
@@ -92,7 +92,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """Return a file cut off, or with bytes of one chunk changed, cut or added, and right checksums."""
     if rng.integers(12) == 0:
         return data[: int(rng.integers(len(data)))]
-    chunks = [(c.kind, bytearray(c.payload)) for c in iterate_chunks(memoryview(data))]
+    chunks = [(kind, bytearray(payload)) for kind, payload in chunks_of(data)]
     kind, payload = chunks[int(rng.choice([i for i, chunk in enumerate(chunks) if chunk[1]]))]
     way = rng.integers(4)
     at = int(rng.integers(len(payload)))
@@ -102,11 +102,8 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
         payload[at:at] = rng.bytes(int(rng.integers(1, 4)))
     else:
         payload[at] ^= 1 << int(rng.integers(8))
-    tiles = [len(body) for name, body in chunks if name == "TILE"]
-    for name, body in chunks:
-        if name == "TIDX" and kind == "TILE":
-            body[:] = b"".join(length.to_bytes(4, "little") for length in tiles)
-    return data[:SIGNATURE_BYTES] + b"".join(pack_chunk(name, bytes(body)) for name, body in chunks)
+    changed = [(name, bytes(body)) for name, body in chunks]
+    return file_of(data, indexed(changed) if kind == "TILE" else changed)
 
 
 @pytest.mark.slow

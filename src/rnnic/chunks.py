@@ -88,12 +88,12 @@ def check_signature(data: memoryview, signature: bytes, what: str) -> None:
 
 
 def iterate_chunks(data: memoryview, start: int = SIGNATURE_BYTES) -> Iterator[Chunk]:
-    """Yield the chunks of `data` from offset `start` up to and with ``DONE``.
+    """Yield the chunks of `data` from offset `start` on; who reads them knows which is the last.
 
     Raises
     ------
     TruncatedError
-        If the data ends before the chunk ``DONE``.
+        If the data ends where another one is asked for.
     FormatError
         If a type is not four ASCII letters or digits that start with a letter.
     ChecksumError
@@ -123,5 +123,3 @@ def iterate_chunks(data: memoryview, start: int = SIGNATURE_BYTES) -> Iterator[C
             )
         offset = begin + length + _CRC.size
         yield Chunk(kind, payload, offset)
-        if kind == "DONE":
-            return

@@ -25,6 +25,7 @@ __all__ = [
     "Container",
     "Header",
     "TileBox",
+    "kind_after_metadata",
     "parse",
     "parse_ancillary",
     "parse_head",
@@ -41,7 +42,7 @@ MIN_TILE_SIZE = 16
 MAX_TILE_SIZE = 4096
 DEFAULT_MAX_PIXELS = 2**28
 
-_HEAD = struct.Struct("<BBBBIII16sB")
+_HEAD = struct.Struct("<BBBBIIH8s")
 _METADATA_KINDS = {"exif": "exif", "iccp": "icc", "xmp0": "xmp"}
 
 
@@ -89,9 +90,9 @@ class Header:
     tile_size : int
         Side of a tile in pixels.
     model_id : bytes
-        Identifies the model section that the tiles need, 16 bytes.
+        Identifies the model section that the tiles need, 8 bytes.
     parameters : bytes
-        Parameters of the method, at most 255 bytes.
+        Parameters of the method.
 
     Raises
     ------
@@ -161,20 +162,17 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """Return the payload of ``HEAD``."""
-        return (
-            _HEAD.pack(
-                VERSION,
-                self.method,
-                self.channels,
-                self.bit_depth,
-                self.width,
-                self.height,
-                self.tile_size,
-                self.model_id,
-                len(self.parameters),
-            )
-            + self.parameters
+        fields = _HEAD.pack(
+            VERSION,
+            self.method,
+            self.channels,
+            self.bit_depth,
+            self.width,
+            self.height,
+            self.tile_size,
+            self.model_id,
         )
+        return fields + self.parameters
 
     @classmethod
     def from_bytes(cls, payload: memoryview, max_pixels: int) -> "Header":
@@ -194,12 +192,8 @@ class Header:
             )
         if len(payload) < _HEAD.size:
             raise FormatError(f"the header has {len(payload)} bytes, at least {_HEAD.size} needed")
-        _, method, channels, depth, width, height, tile_size, model_id, count = _HEAD.unpack_from(
-            payload
-        )
+        _, method, channels, depth, width, height, tile_size, model_id = _HEAD.unpack_from(payload)
         parameters = bytes(payload[_HEAD.size :])
-        if len(parameters) != count:
-            raise FormatError(f"the header promises {count} parameter bytes, has {len(parameters)}")
         header = cls(method, channels, depth, width, height, tile_size, model_id, parameters)
         if width * height > max_pixels:
             raise LimitError(
@@ -239,9 +233,9 @@ def serialize(header: Header, tiles: Sequence[bytes], metadata: Metadata) -> byt
             parts.append(pack_chunk(kind, value))
     for key, text in metadata.text.items():
         parts.append(pack_chunk("text", key.encode() + b"\0" + text.encode()))
-    parts.append(pack_chunk("TIDX", struct.pack(f"<{len(tiles)}I", *map(len, tiles))))
+    if len(tiles) > 1:
+        parts.append(pack_chunk("TIDX", struct.pack(f"<{len(tiles)}I", *map(len, tiles))))
     parts.extend(pack_chunk("TILE", tile) for tile in tiles)
-    parts.append(pack_chunk("DONE", b""))
     return b"".join(parts)
 
 
@@ -256,9 +250,11 @@ def parse(data: memoryview, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
     check_signature(data, SIGNATURE, "RNNIC file")
     chunks = iterate_chunks(data)
     header = parse_head(next(chunks), max_pixels)
-    metadata, index = parse_ancillary(chunks)
-    lengths = parse_index(index.payload, header)
-    needed, remaining = sum(lengths) + FRAME_BYTES * (len(lengths) + 1), len(data) - index.end
+    metadata, first = parse_ancillary(chunks, header)
+    if header.tile_count == 1:
+        return Container(header, [first.payload], metadata)
+    lengths = parse_index(first.payload, header)
+    needed, remaining = sum(lengths) + FRAME_BYTES * len(lengths), len(data) - first.end
     if needed > remaining:
         raise TruncatedError(f"the tiles need {needed} bytes, {remaining} are there; file cut off")
     tiles = []
@@ -271,9 +267,6 @@ def parse(data: memoryview, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
                 f"tile {number} has {len(chunk.payload)} bytes, the index says {length}"
             )
         tiles.append(chunk.payload)
-    last = next(chunks)
-    if last.kind != "DONE":
-        raise FormatError(f"chunk {last.kind} after the last tile, where DONE is due")
     return Container(header, tiles, metadata)
 
 
@@ -284,12 +277,14 @@ def parse_head(first: Chunk, max_pixels: int) -> Header:
     return Header.from_bytes(first.payload, max_pixels)
 
 
-def parse_ancillary(chunks: Iterator[Chunk]) -> tuple[Metadata, Chunk]:
-    """Read the chunks up to ``TIDX``; return the metadata and the index."""
+def parse_ancillary(chunks: Iterator[Chunk], header: Header) -> tuple[Metadata, Chunk]:
+    """Read the chunks up to ``TIDX`` or the only tile; return the metadata and that one."""
     found: dict[str, bytes] = {}
     text: dict[str, str] = {}
-    for chunk in chunks:
-        if chunk.kind == "TIDX":
+    due = kind_after_metadata(header)
+    while True:
+        chunk = next(chunks)
+        if chunk.kind == due:
             metadata = Metadata(found.get("exif"), found.get("icc"), found.get("xmp"), text)
             return metadata, chunk
         if chunk.kind in _METADATA_KINDS:
@@ -300,13 +295,17 @@ def parse_ancillary(chunks: Iterator[Chunk]) -> tuple[Metadata, Chunk]:
         elif chunk.kind == "text":
             key, value = _parse_text(bytes(chunk.payload))
             text[key] = value
-        elif chunk.kind == "DONE":
-            break
+        elif chunk.kind in ("TILE", "TIDX"):
+            raise FormatError(f"chunk {chunk.kind} in the place of {due}")
         elif chunk.critical:
             raise FormatError(
                 f"chunk {chunk.kind} is not known here; a newer version of rnnic may read the file"
             )
-    raise FormatError("the file has no tile index")
+
+
+def kind_after_metadata(header: Header) -> str:
+    """Return the type of the chunk that comes after the ancillary ones."""
+    return "TIDX" if header.tile_count > 1 else "TILE"
 
 
 def _parse_text(payload: bytes) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Decoding what is left of a damaged file: intact tiles as ever, the others filled and reported.
 
-The header, the index of the tiles and with them the place of every tile must be intact. A tile whose
+The header, the index of the tiles and with them the place of every tile must be intact, or the head of
+the only tile's chunk. A tile whose
 CRC is wrong is not used at all, since nothing tells which of its bytes can be believed. A tile that
 the end of the data cuts off is used as far as it goes.
 """
@@ -17,12 +18,12 @@ from rnnic.chunks import (
     check_signature,
     checksum,
     iterate_chunks,
-    pack_chunk,
 )
 from rnnic.container import (
     SIGNATURE,
     Container,
     Header,
+    kind_after_metadata,
     parse_ancillary,
     parse_head,
     parse_index,
@@ -143,20 +144,22 @@ def salvage(data: memoryview, max_pixels: int) -> Salvage:
     first = next(iterate_chunks(data))
     header = parse_head(first, max_pixels)
     notes: list[str] = []
-    metadata, index = parse_ancillary(_intact_chunks(data, first.end, header, notes))
+    chunks = _intact_chunks(data, first.end, header, notes)
+    metadata, begin = parse_ancillary(chunks, header)
+    if begin.kind == "TIDX":
+        at, lengths = begin.end, parse_index(begin.payload, header)
+    else:
+        at = begin.end - HEAD_BYTES
+        lengths = (int.from_bytes(data[begin.end - 4 : begin.end], "little"),)
     tiles, flaws = [], {}
-    at = index.end
-    for number, length in enumerate(parse_index(index.payload, header)):
+    for number, length in enumerate(lengths):
         payload, flaw = _tile_at(data, at, length)
         if flaw is not None:
             flaws[number] = flaw
         tiles.append(payload)
         at += FRAME_BYTES + length
-    end = pack_chunk("DONE", b"")
-    if len(data) < at + len(end):
-        notes.append(f"the file is cut off: {len(data)} of {at + len(end)} bytes are there")
-    elif bytes(data[at : at + len(end)]) != end:
-        notes.append("the chunk DONE is damaged")
+    if len(data) < at:
+        notes.append(f"the file is cut off: {len(data)} of {at} bytes are there")
     return Salvage(Container(header, tiles, metadata), flaws, notes)
 
 
@@ -176,13 +179,24 @@ def _tile_at(data: memoryview, at: int, length: int) -> tuple[memoryview, Flaw |
 def _intact_chunks(
     data: memoryview, start: int, header: Header, notes: list[str]
 ) -> Iterator[Chunk]:
-    """Yield the chunks up to ``TIDX`` that are intact; note the others."""
+    """Yield the chunks up to the tiles that are intact; note the others.
+
+    Of an image's only tile no more than its frame's head is looked at.
+    """
     offset = start
     while True:
+        head = offset + HEAD_BYTES
+        if (
+            header.tile_count == 1
+            and bytes(data[offset : offset + 4]) == b"TILE"
+            and head <= len(data)
+        ):
+            yield Chunk("TILE", data[:0], head)
+            return
         try:
             chunk = next(iterate_chunks(data, offset))
         except FormatError as error:
-            index = _index_after(data, offset, header)
+            index = _end_of_metadata(data, offset, header)
             if index <= offset:
                 raise
             notes.append(f"metadata is lost: {error}")
@@ -195,7 +209,9 @@ def _intact_chunks(
         offset = chunk.end
 
 
-def _index_after(data: memoryview, offset: int, header: Header) -> int:
-    """Return where the chunk ``TIDX`` begins, -1 where there is none."""
-    frame = b"TIDX" + (4 * header.tile_count).to_bytes(4, "little")
+def _end_of_metadata(data: memoryview, offset: int, header: Header) -> int:
+    """Return where the chunk after the metadata begins, -1 where there is none."""
+    frame = kind_after_metadata(header).encode()
+    if frame == b"TIDX":
+        frame += (4 * header.tile_count).to_bytes(4, "little")
     return bytes(data).find(frame, offset)

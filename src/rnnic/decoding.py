@@ -206,7 +206,7 @@ def decode_report(
     --------
     >>> import numpy as np, rnnic
     >>> data = rnnic.encode(np.zeros((64, 64), np.uint8), tile_size=32)
-    >>> pixels, damage, _ = rnnic.decode_report(data[:-30])
+    >>> pixels, damage, _ = rnnic.decode_report(data[:-15])
     >>> [tile.tile for tile in damage.tiles]
     [3]
     """

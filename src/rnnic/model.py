@@ -25,7 +25,7 @@ __all__ = [
 SIGNATURE = b"\x8aRNNMD\r\n"
 MAX_MODEL_BYTES = 2**20
 MODEL_PATH_VARIABLE = "RNNIC_MODEL_PATH"
-_ID_BYTES = 16
+_ID_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class Model:
         for chunk in iterate_chunks(view):
             if chunk.kind == "META":
                 info = _parse_info(bytes(chunk.payload))
-            elif chunk.critical and chunk.kind != "DONE":
+            elif chunk.kind == "DONE":
+                break
+            elif chunk.critical:
                 if chunk.kind in sections:
                     raise FormatError(f"more than one section {chunk.kind}")
                 sections[chunk.kind] = bytes(chunk.payload)

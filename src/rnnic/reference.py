@@ -7,7 +7,7 @@ parameters and model, so that a mistake is made twice or found.
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rnnic.errors import (
@@ -63,10 +63,9 @@ def tile_decoder(header: dict[str, Any], model: bytes) -> TileDecoder:
     """Return what decodes a payload of the header's method, given the tile's width and height."""
     parameters = header["parameters"]
     if header["method"] == 1:
-        params = PyramidParams.from_bytes(parameters)
-        fields = (params.channels, params.bit_depth)
-        if fields != (colours(header), header["bit_depth"]) or header["tile_size"] % 32:
-            raise FormatError("header and parameters disagree")
+        params = PyramidParams.from_bytes(parameters, colours(header), header["bit_depth"])
+        if header["tile_size"] % 32:
+            raise FormatError("tile size not a multiple of 32")
         section = find_section(model, "PYRA", header["model_id"])
         pyramid = PyramidModel.from_bytes(section)
 
@@ -148,18 +147,16 @@ def with_alpha(decode_colour: TileDecoder, header: dict[str, Any]) -> TileDecode
 # Section 2: container
 
 
-def read_chunks(data: bytes, signature: bytes) -> list[tuple[str, bytes, int]]:
-    """Return type, payload and end of each chunk (2, 2.1)."""
+def read_chunks(data: bytes, signature: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield type and payload of chunk after chunk (2, 2.1)."""
     if data[:8] != signature:
         if signature.startswith(data[:8]):
             raise TruncatedError("ends within the signature")
         raise FormatError("wrong signature")
-    chunks = []
     offset = 8
-    kind = ""
-    while kind != "DONE":
+    while True:
         if len(data) < offset + 12:
-            raise TruncatedError("ends before DONE")
+            raise TruncatedError("ends before a chunk")
         raw, length = struct.unpack_from("<4sI", data, offset)
         if not (raw.isalnum() and raw[:1].isalpha()):
             raise FormatError("not a chunk type")
@@ -170,34 +167,36 @@ def read_chunks(data: bytes, signature: bytes) -> list[tuple[str, bytes, int]]:
         if crc != zlib.crc32(raw + payload):
             raise ChecksumError("damaged chunk")
         offset += 12 + length
-        kind = raw.decode("ascii")
-        chunks.append((kind, payload, offset))
-    return chunks
+        yield raw.decode("ascii"), payload
 
 
 def read_container(data: bytes, max_pixels: int) -> tuple[dict[str, Any], list[bytes]]:
     """Return the header's fields and the tiles' payloads (2.2 to 2.4)."""
     chunks = read_chunks(data, b"\x8aRNNIC\r\n")
-    if chunks[0][0] != "HEAD":
+    kind, payload = next(chunks)
+    if kind != "HEAD":
         raise FormatError("HEAD is not first")
-    header = read_header(chunks[0][1], max_pixels)
-    position = 1
-    while chunks[position][0] != "TIDX":
-        if chunks[position][0][0].isupper():
-            raise FormatError("unknown critical chunk, or no TIDX")
-        position += 1
+    header = read_header(payload, max_pixels)
     columns = -(-header["width"] // header["tile_size"])
     rows = -(-header["height"] // header["tile_size"])
-    index = chunks[position][1]
-    if len(index) != 4 * columns * rows:
+    tiles = columns * rows
+    while True:
+        kind, payload = next(chunks)
+        if kind[0].isupper():
+            break
+    if kind != ("TIDX" if tiles > 1 else "TILE"):
+        raise FormatError("neither TIDX nor the only tile after the ancillary chunks")
+    if tiles == 1:
+        return header, [payload]
+    if len(payload) != 4 * tiles:
         raise FormatError("wrong length of TIDX")
-    lengths = struct.unpack(f"<{columns * rows}I", index)
-    kinds = [kind for kind, _, _ in chunks[position + 1 :]]
-    if kinds != ["TILE"] * (columns * rows) + ["DONE"]:
-        raise FormatError("not the tiles and DONE after TIDX")
-    payloads = [payload for _, payload, _ in chunks[position + 1 : -1]]
-    if list(lengths) != [len(payload) for payload in payloads]:
-        raise FormatError("tile lengths that differ from TIDX")
+    lengths = struct.unpack(f"<{tiles}I", payload)
+    payloads = []
+    for length in lengths:
+        kind, payload = next(chunks)
+        if kind != "TILE" or len(payload) != length:
+            raise FormatError("not the tile that TIDX says")
+        payloads.append(payload)
     return header, payloads
 
 
@@ -205,14 +204,14 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
     """Return the fields of HEAD (2.2)."""
     if payload[:1] != b"\x01":
         raise FormatError("unknown version")
-    if len(payload) < 33 or len(payload) != 33 + payload[32]:
-        raise FormatError("wrong length of HEAD")
+    if len(payload) < 22:
+        raise FormatError("HEAD is too short")
     names = ("version", "method", "channels", "bit_depth", "width", "height", "tile_size")
     header: dict[str, Any] = dict(
-        zip(names, struct.unpack_from("<BBBBIII", payload, 0), strict=True)
+        zip(names, struct.unpack_from("<BBBBIIH", payload, 0), strict=True)
     )
-    header["model_id"] = payload[16:32]
-    header["parameters"] = payload[33:]
+    header["model_id"] = payload[14:22]
+    header["parameters"] = payload[22:]
     if header["channels"] not in (1, 2, 3, 4) or header["bit_depth"] not in (8, 16):
         raise FormatError("unknown pixel format")
     for name, low, high in (
@@ -233,9 +232,11 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
 
 def find_section(data: bytes, kind: str, model_id: bytes) -> bytes:
     """Return the section of a model file that has an id (3)."""
-    for found, payload, _ in read_chunks(data, b"\x8aRNNMD\r\n"):
-        if found == kind and hashlib.sha256(kind.encode() + payload).digest()[:16] == model_id:
+    for found, payload in read_chunks(data, b"\x8aRNNMD\r\n"):
+        if found == kind and hashlib.sha256(kind.encode() + payload).digest()[:8] == model_id:
             return payload
+        if found == "DONE":
+            break
     raise ModelMissingError(f"model {model_id.hex()} is not at hand")
 
 

@@ -7,14 +7,14 @@ import { ChecksumError, FormatError, LimitError, TruncatedError, need } from "./
 const FILE_SIGNATURE = [0x8a, 0x52, 0x4e, 0x4e, 0x49, 0x43, 13, 10];
 export const MODEL_SIGNATURE = [0x8a, 0x52, 0x4e, 0x4e, 0x4d, 0x44, 13, 10];
 
-/** Yields the chunks of a file up to DONE: type, payload, and where the payload starts; every CRC is checked. */
+/** Yields chunk after chunk: type, payload, and where the payload starts; every CRC is checked. Who reads them knows the last one. */
 export function* chunksOf(data, signature, what) {
   need(signature.every((byte, i) => i >= data.length || data[i] === byte), `this is not an RNNIC ${what}`);
   need(data.length >= 8, `the ${what} ends in its signature`, TruncatedError);
   const view = viewOf(data);
-  for (let at = 8, type = ""; type !== "DONE";) {
-    need(at + 12 <= data.length, `the ${what} ends at byte ${data.length}, before its chunk DONE`, TruncatedError);
-    type = latin(data.subarray(at, at + 4));
+  for (let at = 8; ;) {
+    need(at + 12 <= data.length, `the ${what} ends at byte ${data.length}, before its last chunk`, TruncatedError);
+    const type = latin(data.subarray(at, at + 4));
     need(/^[A-Za-z][A-Za-z0-9]{3}$/.test(type), `there is no chunk type at byte ${at}`);
     const start = at + 8;
     const end = start + view.getUint32(at + 4, true);
@@ -34,7 +34,7 @@ const MAX_TILES = 2 ** 20;
 const ONCE = { exif: "exif", iccp: "icc", xmp0: "xmp" };
 
 function parseHead(payload, maxPixels) {
-  need(payload.length >= 33 && payload.length === 33 + payload[32], "chunk HEAD has a wrong length");
+  need(payload.length >= 22, "chunk HEAD is too short");
   const view = viewOf(payload);
   const [version, code, channels, bitDepth] = payload;
   need(version <= VERSION, `the file is of version ${version}, this decoder reads up to ${VERSION}: it needs a newer one`);
@@ -42,7 +42,8 @@ function parseHead(payload, maxPixels) {
   need(code < METHODS.length, `method ${code} is unknown: it needs a newer decoder`);
   need(channels >= 1 && channels <= 4, `${channels} channels: it must be 1 ... 4`);
   need(bitDepth === 8 || bitDepth === 16, `${bitDepth} bits a sample: it must be 8 or 16`);
-  const [width, height, tileSize] = [4, 8, 12].map((offset) => view.getUint32(offset, true));
+  const [width, height] = [4, 8].map((offset) => view.getUint32(offset, true));
+  const tileSize = view.getUint16(12, true);
   need(width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE, `${width} x ${height} pixels: sides are 1 ... 2^24`, LimitError);
   need(tileSize >= 16 && tileSize <= 4096, `tile size ${tileSize}: it must be 16 ... 4096`, LimitError);
   need(width * height <= maxPixels, `${width} x ${height} pixels are more than maxPixels, ${maxPixels}; raise it if you trust the file`, LimitError);
@@ -51,7 +52,7 @@ function parseHead(payload, maxPixels) {
   need(columns * rows <= MAX_TILES, `${columns * rows} tiles are more than 2^20`, LimitError);
   return {
     version, method: METHODS[code], channels, colours: channels < 3 ? 1 : 3, alpha: channels % 2 === 0, bitDepth, width, height, tileSize, columns, rows,
-    modelId: hex(payload.subarray(16, 32)), parameterBytes: payload.slice(33),
+    modelId: hex(payload.subarray(14, 22)), parameterBytes: payload.slice(22),
   };
 }
 
@@ -73,32 +74,31 @@ function addMetadata(metadata, type, payload) {
 
 /** A file's header, metadata and tiles' payloads. */
 export function parseContainer(data, maxPixels) {
-  let header = null;
-  let lengths = null;
+  const chunks = chunksOf(data, FILE_SIGNATURE, "file");
+  const first = chunks.next().value;
+  need(first.type === "HEAD", `the first chunk is ${first.type} instead of HEAD`);
+  const header = parseHead(first.payload, maxPixels);
+  const count = header.columns * header.rows;
   const metadata = { exif: null, icc: null, xmp: null, text: Object.create(null) };
-  const tiles = [];
-  for (const { type, payload, start } of chunksOf(data, FILE_SIGNATURE, "file")) {
-    if (header === null) {
-      need(type === "HEAD", `the first chunk is ${type} instead of HEAD`);
-      header = parseHead(payload, maxPixels);
-    } else if (lengths === null && /^[a-z]/.test(type)) addMetadata(metadata, type, payload);
-    else if (lengths === null) {
-      need(type === "TIDX", `chunk ${type} stands where TIDX is due`);
-      need(payload.length === 4 * header.columns * header.rows, "chunk TIDX has a wrong length");
-      const view = viewOf(payload);
-      lengths = Array.from({ length: payload.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-      const due = lengths.reduce((sum, length) => sum + length + 12, 12); // with DONE
-      need(start + payload.length + 4 + due <= data.length, "the file ends in its tiles", TruncatedError);
-    } else {
-      const due = tiles.length < lengths.length ? "TILE" : "DONE";
-      need(type === due, `chunk ${type} stands where ${due} is due`);
-      if (due === "TILE") {
-        need(payload.length === lengths[tiles.length], `tile ${tiles.length} has another length than TIDX says`);
-        tiles.push({ ...tileBox(header, tiles.length), offset: start, length: payload.length });
-      }
-    }
+  let chunk = chunks.next().value;
+  for (; /^[a-z]/.test(chunk.type); chunk = chunks.next().value) addMetadata(metadata, chunk.type, chunk.payload);
+  let lengths = [chunk.payload.length];
+  if (count > 1) {
+    const { type, payload, start } = chunk;
+    need(type === "TIDX", `chunk ${type} stands where TIDX is due`);
+    need(payload.length === 4 * count, "chunk TIDX has a wrong length");
+    const view = viewOf(payload);
+    lengths = Array.from({ length: count }, (_, i) => view.getUint32(4 * i, true));
+    const due = lengths.reduce((sum, length) => sum + length + 12, 0);
+    need(start + payload.length + 4 + due <= data.length, "the file ends in its tiles", TruncatedError);
+    chunk = chunks.next().value;
   }
-  need(lengths !== null, "the file has no chunk TIDX");
+  const tiles = lengths.map((length, i) => {
+    const { type, payload, start } = i === 0 ? chunk : chunks.next().value;
+    need(type === "TILE", `chunk ${type} stands where tile ${i} is due`);
+    need(payload.length === length, `tile ${i} has another length than TIDX says`);
+    return { ...tileBox(header, i), offset: start, length };
+  });
   return { header, metadata, tiles };
 }
 

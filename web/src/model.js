@@ -16,11 +16,12 @@ export class Model {
     this.meta = null;
     for (const { type, payload } of chunksOf(bytes, MODEL_SIGNATURE, "model file")) {
       if (type === "META") this.meta = payload.slice();
-      else if (type !== "DONE") {
+      else if (type === "DONE") break;
+      else {
         const hashed = new Uint8Array(4 + payload.length);
         hashed.set(Array.from(type, (letter) => letter.charCodeAt(0)));
         hashed.set(payload, 4);
-        this.sections.set(hex(sha256(hashed).subarray(0, 16)), { type, payload: payload.slice(), parsed: null });
+        this.sections.set(hex(sha256(hashed).subarray(0, 8)), { type, payload: payload.slice(), parsed: null });
       }
     }
   }

@@ -13,16 +13,15 @@ const NONE = new Int32Array(12); // weights of grey tiles for chroma
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
-export function pyramidParameters({ parameterBytes: bytes, tileSize, colours, bitDepth }) {
+export function pyramidParameters({ parameterBytes: bytes, tileSize, bitDepth }) {
   need(tileSize % 32 === 0, `tile size ${tileSize}: it must be a multiple of 32`);
-  need(bytes.length === 8, "method pyramid has 8 parameter bytes");
+  need(bytes.length === 6, "method pyramid has 6 parameter bytes");
   const step = viewOf(bytes).getUint32(0, true);
   const [states, lanes] = bytes.subarray(4);
   const least = bitDepth === 8 ? 256 : 16;
   need(step >= least && step <= 131072, `step ${step}: it must be ${least} ... 131072`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
-  need(bytes[6] === colours && bytes[7] === bitDepth, "the method's channels or bit depth are not the header's");
   return { step: step / 1024, states, lanes };
 }
 

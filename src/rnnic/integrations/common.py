@@ -5,7 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from rnnic.chunks import SIGNATURE_BYTES, Chunk, check_signature, iterate_chunks
-from rnnic.container import MAX_SIDE, SIGNATURE, Header, parse_ancillary, parse_head
+from rnnic.container import (
+    MAX_SIDE,
+    SIGNATURE,
+    Header,
+    parse_ancillary,
+    parse_head,
+)
 from rnnic.metadata import DPI_KEY, Metadata, format_dpi, parse_dpi
 
 __all__ = ["EXTENSION", "METADATA_OPTIONS", "info_of", "metadata_of", "read_head"]
@@ -21,7 +27,7 @@ _READ_BYTES = 2**20
 
 
 def read_head(file: IO[bytes]) -> tuple[Header, Metadata]:
-    """Read a file from its signature to the end of the tile index, no further.
+    """Read a file from its signature to its tiles, no further.
 
     Raises
     ------
@@ -31,15 +37,18 @@ def read_head(file: IO[bytes]) -> tuple[Header, Metadata]:
     check_signature(memoryview(_read(file, SIGNATURE_BYTES)), SIGNATURE, "RNNIC file")
     chunks = _chunks_of(file)
     header = parse_head(next(chunks), MAX_SIDE**2)
-    metadata, _ = parse_ancillary(chunks)
+    metadata, _ = parse_ancillary(chunks, header)
     return header, metadata
 
 
 def _chunks_of(file: IO[bytes]) -> Iterator[Chunk]:
-    """Yield the chunks of a file one by one, reading no further than each one's end."""
+    """Yield the chunks of a file one by one, reading no further than each one's end; tiles are not read."""
     while True:
         head = _read(file, _FRAME.size)
-        length = _FRAME.unpack(head)[1] if len(head) == _FRAME.size else 0
+        kind, length = _FRAME.unpack(head) if len(head) == _FRAME.size else (b"", 0)
+        if kind == b"TILE":
+            yield Chunk("TILE", memoryview(b""), 0)
+            return
         yield next(iterate_chunks(memoryview(head + _read(file, length + _CRC_BYTES)), 0))
 
 

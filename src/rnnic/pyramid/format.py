@@ -50,12 +50,12 @@ TRELLIS = {
 # fmt: on
 
 
-_PARAMETERS = struct.Struct("<IBBBB")
+_PARAMETERS = struct.Struct("<IBB")
 
 
 @dataclass(frozen=True)
 class PyramidParams:
-    """Parameters of a file, kept in its header.
+    """Parameters of a file; step, states and lanes are those of the method in its header.
 
     Attributes
     ----------
@@ -92,18 +92,19 @@ class PyramidParams:
         return f"uint{self.bit_depth}"
 
     def to_bytes(self) -> bytes:
-        """Serialise in 8 bytes."""
-        return struct.pack(
-            "<IBBBB", self.step, self.states, self.lanes, self.channels, self.bit_depth
-        )
+        """Serialise what the header does not say by itself, in 6 bytes."""
+        return _PARAMETERS.pack(self.step, self.states, self.lanes)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "PyramidParams":
+    def from_bytes(cls, data: bytes, channels: int, bit_depth: int) -> "PyramidParams":
         """Read ``to_bytes``; raises ``FormatError`` if it is of another length or out of limits."""
         if len(data) != _PARAMETERS.size:
-            raise FormatError(f"method pyramid has 8 parameter bytes, not {len(data)}")
+            raise FormatError(
+                f"method pyramid has {_PARAMETERS.size} parameter bytes, not {len(data)}"
+            )
         try:
-            return cls(*_PARAMETERS.unpack(data))
+            step, states, lanes = _PARAMETERS.unpack(data)
+            return cls(step, states, lanes, channels, bit_depth)
         except ValueError as error:
             raise FormatError(str(error)) from error
 

@@ -167,9 +167,7 @@ class PyramidMethod(Method):
     def _tile_decoder(
         self, header: Header, model: Model | None, reduce: int, decode_one: Callable[..., Pixels]
     ) -> TileDecoder:
-        params = PyramidParams.from_bytes(header.parameters)
-        if params.channels != header.colours or params.bit_depth != header.bit_depth:
-            raise FormatError("the header and its parameters disagree on the pixel format")
+        params = _params_of(header)
         if header.tile_size % _TILE_MULTIPLE:
             raise FormatError(f"tile size {header.tile_size}, not a multiple of {_TILE_MULTIPLE}")
         own = _load_model(find_section(SECTION, header.model_id, model).sections[SECTION])
@@ -191,12 +189,16 @@ class PyramidMethod(Method):
 
     def describe(self, header: Header) -> dict[str, Any]:
         """Return step size, trellis states and lanes."""
-        params = PyramidParams.from_bytes(header.parameters)
+        params = _params_of(header)
         return {
             "step": params.step / STEP_SCALE,
             "states": params.states,
             "lanes": params.lanes,
         }
+
+
+def _params_of(header: Header) -> PyramidParams:
+    return PyramidParams.from_bytes(header.parameters, header.colours, header.bit_depth)
 
 
 METHOD = PyramidMethod()
