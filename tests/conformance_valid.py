@@ -177,6 +177,7 @@ def base_planes() -> Iterator[Case]:
     for name, matrix in matrices.items():
         for step in (256, 131072):
             bits = BitWriter()
+            bits.number(0, 1)
             bits.number(matrix is not None, 1)
             for value in matrix or ():
                 bits.number(value, 16)
@@ -192,18 +193,44 @@ def base_planes() -> Iterator[Case]:
             what = f"colours {name}, step {step / 1024:g}, no coded pass"
             yield Case(f"base-{name}-{step}", data, what, options=({"reduce": 4},))
     bits = BitWriter()
+    bits.number(0, 1)
     bits.base(np.array([[0, 0, 0], [7, 7, 7], [7, 9, 7]]))
     data = sized(90, 80, 1, settings(1024), pyramid_payload(0, bits, ()))
     yield Case("base-silent-rows", data, "grey, rows without errors")
     bits = BitWriter()
+    bits.number(0, 1)
     bits.base(np.add.outer([0, 9, 18, 27], [5, 2, -1]) + np.eye(4, 3, dtype=int), slopes=True)
     data = sized(90, 100, 1, settings(1024), pyramid_payload(0, bits, ()))
     yield Case("base-slopes", data, "grey, a base plane that is nearly a plane")
     bits = BitWriter()
+    bits.number(0, 1)
     bits.number(65534, 18)
-    bits.number(1, 2)
+    bits.number(1, 3)
     data = sized(1, 1, 1, settings(131072, 1, 4), pyramid_payload(0, bits, ()))
     yield Case("base-wraps", data, "a base sample beyond 16 bits, stored modulo 2^16")
+
+
+def borders() -> Iterator[Case]:
+    """Tiles without coded passes whose planes go on with their slopes, with filters for smooth surfaces."""
+    sizes = ((64, 70), (33, 300), (300, 1), (1, 300), (1, 2), (5, 9))
+    for smooth in (0, 1):
+        for height, width in sizes:
+            bits = BitWriter()
+            bits.number(smooth, 1)
+            bits.number(0, 1)
+            y, x = np.mgrid[: -(-height // 32), : -(-width // 32)]
+            for component, plane in enumerate((60 * x - 90 * y - 200, 40 * y, 90 - 20 * x)):
+                bits.base(plane, open_borders=component < 2)
+            data = sized(height, width, 3, settings(4096), pyramid_payload(0, bits, ()))
+            what = f"open borders, {width} x {height}" + ", smooth filters" * smooth
+            yield Case(f"borders-{smooth}-{width}x{height}", data, what, options=({"reduce": 1},))
+        bits = BitWriter()
+        bits.number(smooth, 1)
+        bits.base(np.array([[16000, -16000], [-16000, 16000]]), open_borders=True)
+        data = sized(64, 64, 1, settings(1024), pyramid_payload(0, bits, ()))
+        yield Case(
+            f"borders-{smooth}-limits", data, "open borders whose slopes lead beyond 16 bits"
+        )
 
 
 def pairs() -> Iterator[Case]:
@@ -253,7 +280,7 @@ def pairs() -> Iterator[Case]:
                         symbol, signs = escape, 0
                     lane.symbol(rare[context], symbol, signs, 0)
             bits = BitWriter()
-            bits.number(0, 1 + 5 if channels == 3 else 2)
+            bits.number(0, 1 + 1 + 5 if channels == 3 else 1 + 2)
             for component in range(channels):
                 bits.base(np.array([[11 * component - 5]]))
             payload = pyramid_payload(1, bits, [lane.words()])
@@ -261,10 +288,11 @@ def pairs() -> Iterator[Case]:
             ends = "raw components" if z == 7 else f"escape depth {z}"
             kind = f"{channels}x{depth}-{states}"
             yield Case(f"pair-{kind}-{z}", data, f"{ends}, {states} states, step {step / 1024:g}")
-    yield from own_filters(model)
+    for smooth in (False, True):
+        yield from own_filters(model, smooth=smooth)
 
 
-def own_filters(model: PyramidModel) -> Iterator[Case]:
+def own_filters(model: PyramidModel, *, smooth: bool) -> Iterator[Case]:
     """A tile with filters and weights at their limits."""
     tables = model.tables(3)
     band = sum(int(edge) <= 4096 for edge in model.band_edges)
@@ -272,6 +300,7 @@ def own_filters(model: PyramidModel) -> Iterator[Case]:
     common = tables.trellis.common[band].tolist()[0][0]
     lane.symbol(common, 0)
     bits = BitWriter()
+    bits.number(smooth, 1)
     bits.number(0, 1)
 
     def limits(values: list[int], unit: int, ends: tuple[int, ...]) -> None:
@@ -279,13 +308,18 @@ def own_filters(model: PyramidModel) -> Iterator[Case]:
         changes = [round((ends[i % len(ends)] - value) / unit) for i, value in enumerate(values)]
         bits.adaptive(changes, 4)
 
-    limits(tables.luma_taps[band, 0].tolist(), 16, (1080, -1080))
-    for component in range(2):
-        limits(tables.chroma_taps[band, 0, component].tolist(), 16, (-2320, 2320))
+    luma, chroma = tables.luma_taps[band, 0].tolist(), tables.chroma_taps[band, 0].tolist()
+    if smooth:
+        luma, chroma = [704, -96] + [0] * 13, 2 * [[704, -96] + [0] * 5]
+    limits(luma, 16, (1080, -1080))
+    for taps in chroma:
+        limits(taps, 16, (-2320, 2320))
     for group in range(2):
         limits(tables.activity[band, 0, group].tolist(), 32, (16368, 16))
     for component in range(3):
         bits.base(np.array([[900]]) // (component + 1))
     # One pair: what matters of the filters and weights is that they are read and within their limits.
     payload = pyramid_payload(1, bits, [lane.words()])
-    yield Case("own-filters", sized(1, 2, 3, settings(4096), payload), "own filters and weights")
+    name, what = ("-smooth", ", from smooth ones") if smooth else ("", "")
+    data = sized(1, 2, 3, settings(4096), payload)
+    yield Case(f"own-filters{name}", data, f"own filters and weights{what}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from checks import Pixels
 from conformance_damaged import damaged
-from conformance_valid import MODEL, Case, alpha, base_planes, encoded, exact, pairs
+from conformance_valid import MODEL, Case, alpha, base_planes, borders, encoded, exact, pairs
 
 import rnnic
 from rnnic import reference
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "conformance"
 
 def cases() -> Iterator[Case]:
     """Yield all files."""
-    for group in (encoded, exact, alpha, base_planes, pairs, damaged):
+    for group in (encoded, exact, alpha, base_planes, borders, pairs, damaged):
         yield from group()
 
 

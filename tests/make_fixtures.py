@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from checks import Pixels, extreme_images, photo_like, pixels_of
+from checks import Pixels, extreme_images, photo_like, pixels_of, waves
 from PIL import Image
 
 import rnnic
@@ -87,6 +87,10 @@ def pyramid_fixtures() -> Iterator[tuple[str, bytes]]:
                 yield name, rnnic.encode(image, step=step, effort=effort, tile_size=32)
     for name, image in extreme_images(20, 24):
         yield f"pyramid-{name}", rnnic.encode(image, quality=90)
+    for channels in (1, 3):
+        for height, width, step in ((60, 44, 5), (37, 90, 20), (130, 9, 60)):
+            data = rnnic.encode(waves(height, width, channels, period=150), step=step)
+            yield f"pyramid-waves-{channels}-{width}x{height}", data
     for colours in (2, 9, 300):
         drawn = np.random.default_rng(colours).integers(0, 256, (colours, 3), np.uint8)
         blocks = np.random.default_rng(1).integers(0, colours, (12, 9))

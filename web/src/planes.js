@@ -1,5 +1,6 @@
 /** The arrays that tiles of method pyramid are decoded in. */
 
+import { clip } from "./bytes.js";
 import { makeKernels } from "./kernels.js";
 import { LEVELS } from "./pyramid-model.js";
 
@@ -15,6 +16,8 @@ export function geometry(width, height) {
   }
   return { levels, w, h };
 }
+
+const beyond = (last, before) => clip(2 * last - before, -32768, 32767);
 
 let kernels = { P: [], RANGES: [], RARE_RANGES: [] };
 
@@ -43,6 +46,7 @@ export class Planes {
     this.children = this.count * this.size;
     this.kernels = kernelsFor(2 * this.children, tables);
     this.values = this.kernels.P;
+    this.isOpen = new Uint8Array(this.count); // components whose planes go on with their slopes beyond their borders
   }
 
   /** Place of the first sample of row y in a plane of width w that begins at `from`. */
@@ -53,13 +57,28 @@ export class Planes {
   /** What was made of the parents becomes parents, w x h each. */
   swap(w, h) {
     [this.parents, this.children] = [this.children, this.parents];
-    for (let c = 0; c < this.count; c++) this.extend(this.parents + c * this.size, w, h);
+    for (let c = 0; c < this.count; c++) this.extend(c, w, h);
   }
 
-  /** Repeat the outermost samples of a plane in its border. */
-  extend(from, w, h) {
+  /** Fill the border of a parent's plane: repeat the outermost samples, or go on with their slopes (5.5). */
+  extend(c, w, h) {
     const { values } = this;
+    const from = this.parents + c * this.size;
     const stride = w + 4;
+    if (this.isOpen[c]) {
+      const slopesOf = (first, count, across, along, length) => {
+        for (let i = 0, at = first; i < count; i++, at += across) {
+          const last = at + (length - 1) * along;
+          for (let k = 1; k < 3; k++) {
+            values[at - k * along] = length === 1 ? values[at] : beyond(values[at - (k - 1) * along], values[at - (k - 2) * along]);
+            values[last + k * along] = length === 1 ? values[at] : beyond(values[last + (k - 1) * along], values[last + (k - 2) * along]);
+          }
+        }
+      };
+      slopesOf(Planes.at(from, w, 0), h, stride, 1, w);
+      slopesOf(from + 2 * stride, stride, 1, stride, h);
+      return;
+    }
     for (let y = 0, left = Planes.at(from, w, 0); y < h; y++, left += stride) {
       const right = left + w - 1;
       values[left - 2] = values[left - 1] = values[left];

@@ -10,6 +10,7 @@ import { Planes, geometry } from "./planes.js";
 import { LEVELS, NEXT, Tables, checkTaps } from "./pyramid-model.js";
 
 const NONE = new Int32Array(12); // weights of grey tiles for chroma
+const SMOOTH_TAPS = [704, -96];
 const DEFAULT_COLOUR = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689];
 
 /** The method's parameters (5.1). */
@@ -84,6 +85,7 @@ class Tile {
   readOwn(bits) {
     const { part, band, coded, channels } = this;
     this.colour = DEFAULT_COLOUR;
+    const isSmooth = bits.bit();
     if (channels === 3 && bits.bit()) {
       this.colour = Array.from({ length: 9 }, () => (bits.bits(16) << 16) >> 16);
       for (let k = 0; k < 3; k++) {
@@ -91,8 +93,12 @@ class Tile {
         need(sum <= 32768, "a tile's colours are beyond their limit");
       }
     }
+    const started = (all, length, index, factor) => {
+      if (isSmooth && factor === 16) return Int32Array.from({ length }, (_, i) => SMOOTH_TAPS[i] ?? 0);
+      return Int32Array.from(all.subarray(index * length, (index + 1) * length));
+    };
     const own = (all, length, index, factor) => {
-      const values = Int32Array.from(all.subarray(index * length, (index + 1) * length));
+      const values = started(all, length, index, factor);
       const state = { total: 4, count: 1 };
       if (bits.bit()) for (let i = 0; i < length; i++) values[i] += factor * bits.adaptive(state);
       return values;
@@ -101,7 +107,7 @@ class Tile {
     this.weights = [];
     for (let level = 0; level < LEVELS; level++) {
       const at = band * LEVELS + level;
-      const read = (coded >> level) & 1 ? own : (all, length, index) => Int32Array.from(all.subarray(index * length, (index + 1) * length));
+      const read = (coded >> level) & 1 ? own : started;
       const filters = [read(part.lumaTaps, 15, at, 16)];
       if (channels === 3) filters.push(read(part.chromaTaps, 7, 2 * at, 16), read(part.chromaTaps, 7, 2 * at + 1, 16));
       const weights = [read(part.activity, 12, 2 * at, 32)];
@@ -125,6 +131,7 @@ class Tile {
         if (y === 0) {
           q[i++] = clip(bits.folded(18), -65535, 65535);
           slopes = bits.bit();
+          planes.isOpen[c] = bits.bit();
         }
         const silent = bits.bit();
         for (let x = y === 0 ? 1 : 0; x < w; x++, i++) {
@@ -139,7 +146,7 @@ class Tile {
         }
         for (let x = 0; x < w; x++) planes.values[Planes.at(from, w, y) + x] = imul(q[y * w + x], unit);
       }
-      planes.extend(from, w, h);
+      planes.extend(c, w, h);
     }
     planes.values.fill(0, planes.parents + planes.channels * planes.size, planes.parents + planes.count * planes.size);
   }

@@ -8,6 +8,7 @@ from rnnic.pyramid.format import MAX_GRADIENT_WEIGHT, PACKED
 from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
+    repeat_borders,
     row_context,
     row_energies,
     row_rebuild,
@@ -73,7 +74,9 @@ def decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
 
 
 @inlined
-def decode_pass(planes, plan, filters, lanes, sizes, tables, rows, buffers, final, picture):
+def decode_pass(
+    planes, plan, filters, open_borders, lanes, sizes, tables, rows, buffers, final, picture
+):  # fmt: skip
     """Decode a pass.
 
     Parameters
@@ -86,6 +89,8 @@ def decode_pass(planes, plan, filters, lanes, sizes, tables, rows, buffers, fina
     filters : tuple
         Luma and chroma filters and the activity weights, see `rnnic.pyramid.kernels.row_context`; what
         `entry_weights` gives.
+    open_borders : uint8 array, (components,)
+        Whether a component has borders that go on with its open_borders.
     lanes : tuple
         Coder states, next words, ends of the lanes' words, trellis states, (lanes,) each; uint16 bit
         streams, then at least ``WORDS_PER_PAIR * n`` of padding.
@@ -166,15 +171,15 @@ def decode_pass(planes, plan, filters, lanes, sizes, tables, rows, buffers, fina
         return True
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
-    extend_borders(c, width, height)
-    extend_borders(f, width, height)
+    extend_borders(c, width, height, open_borders)
+    repeat_borders(f, width, height)
     return True
 
 
 @jit
 def decode_passes(
-    width, height, samples, energies, plans, filters, lanes, sizes, tables, rows, buffers, room,
-    picture,
+    width, height, samples, energies, plans, filters, open_borders, lanes, sizes, tables, rows, buffers,
+    room, picture,
 ):  # fmt: skip
     """Decode passes, coarse to fine, and turn the last one's children into pixels.
 
@@ -216,7 +221,17 @@ def decode_passes(
         c, f = c.reshape(components, rows_high, columns), f.reshape(groups, rows_high, columns)
         own = luma[level], chroma[level], weights, left
         if not decode_pass(
-            (p, e, c, f), plans[i], own, lanes, sizes, tables, rows, buffers, final, picture
+            (p, e, c, f),
+            plans[i],
+            own,
+            open_borders,
+            lanes,
+            sizes,
+            tables,
+            rows,
+            buffers,
+            final,
+            picture,
         ):
             return False
         p, e = c, f

@@ -27,7 +27,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
-from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
+from rnnic.pyramid.levels import new_planes, open_borders, pyramid_of, row_errors
 from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
 from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
@@ -179,7 +179,8 @@ class TileEncoder:
 
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
     not be fitted, ``shares`` those of the samples for one fit after the other, and ``targets`` are aimed at
-    in place of the pixels, see `relaxed_targets`. With ``hints``, there are those.
+    in place of the pixels, see `relaxed_targets`. With ``hints``, there are those. With ``smooth``, and no
+    ``fit``, filters are started from those of smooth surfaces.
     """
 
     def __init__(
@@ -197,6 +198,7 @@ class TileEncoder:
         targets: npt.NDArray[np.float32] | None = None,
         shares: tuple[float, ...] = FITS,
         hints: bool = False,
+        smooth: bool = False,
     ) -> None:
         height, width = pixels.shape[:2]
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
@@ -208,7 +210,7 @@ class TileEncoder:
         self._density = fit_density(effort) if tune else 0.0
         self._shares = shares
         self._fit = (
-            start_fit(pixels, params, model, thorough=effort > 1)
+            start_fit(pixels, params, model, thorough=effort > 1, smooth=smooth)
             if fit is None
             else fit_in_band(fit, model.tables(params.channels), model.band(params.step))
         )
@@ -217,10 +219,13 @@ class TileEncoder:
         self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
         coarsest = Planes(self._base.shape[2], self._base.shape[1], params.channels)
-        self._samples, self._energies = start_planes(coarsest, self._base, params.step)
+        self._open_borders = open_borders(self._levels, self._steps, params.step)
+        self._samples, self._energies = start_planes(
+            coarsest, self._base, self._open_borders, params.step
+        )
         self._band = model.band(params.step)
         self._tables = model.tables(params.channels)
-        self._shared = model_fit(self._tables, self._band)
+        self._shared = model_fit(self._tables, self._band, smooth=self._fit.smooth)
         quantiser = quantiser_of(self._tables, params.states)
         self._derived = derive(model, params.channels, params.step, params.states)
         self._search = tables_to_search(
@@ -328,12 +333,12 @@ class TileEncoder:
         """Code a pass whose residuals are all zero, without filters of its own unless they are worth it."""
         given = step, source, children, weight, self._histogram, (0, self._params.lanes)
         level = step.level
-        groups = self._fit.luma[level], self._fit.chroma[level], self._fit.activity[level]
+        groups = [numbers[level] for numbers in self._fit.passes]
         before = [numbers.copy() for numbers in groups]
         own = float(row_errors(children[0], source).sum())
         if not _has_own(self._fit, self._shared, level):
             return
-        for numbers, shared in zip(groups, self._shared[1:], strict=True):
+        for numbers, shared in zip(groups, self._shared.passes, strict=True):
             numbers[...] = shared[level]
         self._code(*given)
         # Errors are in 1/64 sample; each stands for 2**level pixels.
@@ -417,7 +422,7 @@ class TileEncoder:
         any_coded = encode_pass(
             self._samples, self._energies, *children, source, step.rows, step.columns,
             step.width, step.height, step.along_x,
-            self._fit.luma[step.level], self._fit.chroma[step.level],
+            self._fit.luma[step.level], self._fit.chroma[step.level], self._open_borders,
             self._weights, self._left, np.int32(scaled), (1 << 29) // scaled,
             self._trellis, *lanes, np.float32(weight), self._prune, self._sizes,
             tuple(self._derived), *self._search, self._work, self._queue, self._filled,
@@ -445,24 +450,26 @@ class TileEncoder:
         )
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
         n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
-        head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
+        head = np.packbits(bits[: encode_base(self._base, self._open_borders, bits, n)]).tobytes()
         filled = self._filled if self._coded_lanes.any() else self._before[0]
         data = _assemble(self._coded, head, self._queue, filled)
         return data, out.astype(self._params.dtype, copy=False)
 
 
-def start_fit(pixels: Pixels, params: PyramidParams, model: PyramidModel, *, thorough: bool) -> Fit:
-    """Return a tile's colour matrix with the model's filters and weights, to be changed by pass."""
-    fit = model_fit(model.tables(params.channels), model.band(params.step))
+def start_fit(
+    pixels: Pixels, params: PyramidParams, model: PyramidModel, *, thorough: bool, smooth: bool
+) -> Fit:
+    """Return a tile's colour matrix with filters and weights to start from, to be changed by pass."""
+    fit = model_fit(model.tables(params.channels), model.band(params.step), smooth=smooth)
     colour = fit.colour
     if params.channels == 3:
         colour = choose_colour(pixels, params.step, thorough=thorough)
-    return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy())
+    return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy(), smooth)
 
 
 def _has_own(fit: Fit, shared: Fit, level: int) -> bool:
     """Tell whether a level has other filters or weights than the model's."""
-    pairs = zip(fit[1:], shared[1:], strict=True)
+    pairs = zip(fit.passes, shared.passes, strict=True)
     return any(bool((own[level] != model[level]).any()) for own, model in pairs)
 
 

@@ -9,6 +9,7 @@ from rnnic.pyramid.format import TOP_LEVEL
 from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
+    repeat_borders,
     row_context,
     row_energies,
     row_rebuild,
@@ -268,8 +269,8 @@ def greedy_row(
 
 @jit
 def encode_pass(
-    p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, weights, left, step, top,
-    trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
+    p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, open_borders, weights, left, step,
+    top, trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
     tokens, counts_of, counts, out, buffers,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
@@ -332,6 +333,6 @@ def encode_pass(
             row_energies(e, y + 2, n, along_x, m[k], now, f, row)
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
-    extend_borders(c, width, height)
-    extend_borders(f, width, height)
+    extend_borders(c, width, height, open_borders)
+    repeat_borders(f, width, height)
     return any_coded

@@ -34,8 +34,12 @@ MAX_COLOUR_SUM = 2 * COLOUR_ONE
 DEFAULT_COLOUR = (9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689)
 """Luma and two colour differences, orthonormal, in 1/16384; rows are components."""
 _NUMBERS = LUMA_TAPS + 2 * CHROMA_TAPS + 2 * ACTIVITY_TERMS
-MAX_FIT_BITS = 1 + 9 * 16 + PASSES * (5 + MAX_NUMBER_BITS * _NUMBERS)
+MAX_FIT_BITS = 2 + 9 * 16 + PASSES * (5 + MAX_NUMBER_BITS * _NUMBERS)
 """Room that a fit needs at most: five groups of numbers a pass, with a bit each."""
+
+
+SMOOTH_TAPS = 704, -96
+"""Of the first two slopes, in 1/2048: what undoes the halving of a cubic."""
 
 
 class Fit(NamedTuple):
@@ -47,23 +51,35 @@ class Fit(NamedTuple):
         Rows are the components, columns R, G, B, in 1/16384; not used for grey.
     luma, chroma, activity : arrays by level
         As in `rnnic.pyramid.model.ColourTables`, of one band.
+    smooth : bool
+        Whether filters are given by what they differ from those of smooth surfaces, not from the model's.
     """
 
     colour: npt.NDArray[np.int32]
     luma: npt.NDArray[np.int16]
     chroma: npt.NDArray[np.int16]
     activity: npt.NDArray[np.uint16]
+    smooth: bool = False
+
+    @property
+    def passes(self) -> tuple[npt.NDArray[Any], ...]:
+        """What each pass has its own of."""
+        return self.luma, self.chroma, self.activity
 
 
-def model_fit(tables: ColourTables, band: int) -> Fit:
-    """Return the parameters of a tile that has none of its own."""
+def model_fit(tables: ColourTables, band: int, *, smooth: bool = False) -> Fit:
+    """Return the parameters of a tile that has none of its own; not to be changed."""
     colour = np.array(DEFAULT_COLOUR, np.int32).reshape(3, 3)
-    return Fit(colour, tables.luma_taps[band], tables.chroma_taps[band], tables.activity[band])
+    luma, chroma = tables.luma_taps[band], tables.chroma_taps[band]
+    if smooth:
+        luma, chroma = np.zeros_like(luma), np.zeros_like(chroma)
+        luma[..., :2] = chroma[..., :2] = SMOOTH_TAPS
+    return Fit(colour, luma, chroma, tables.activity[band], smooth)
 
 
 def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
     """Return what comes nearest to a fit among those that can be sent in a band."""
-    model = model_fit(tables, band)
+    model = model_fit(tables, band, smooth=fit.smooth)
 
     def nearest(own: npt.NDArray[Any], start: npt.NDArray[Any], unit: int) -> npt.NDArray[np.int64]:
         first = start.astype(np.int64)
@@ -77,9 +93,8 @@ def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
     weights = nearest(fit.activity, model.activity, int(WEIGHT_UNIT))
     valid = (weights >= 0) & (weights <= MAX_ACTIVITY_WEIGHT)
     activity = np.where(valid, weights, model.activity).astype(np.uint16)
-    return Fit(
-        fit.colour.copy(), taps(fit.luma, model.luma), taps(fit.chroma, model.chroma), activity
-    )
+    luma, chroma = taps(fit.luma, model.luma), taps(fit.chroma, model.chroma)
+    return Fit(fit.colour.copy(), luma, chroma, activity, fit.smooth)
 
 
 def write_fit(
@@ -90,9 +105,11 @@ def write_fit(
     ``coded`` tells the coded passes; filters of others are not written. Returns how many bits.
     """
     colour = fit.colour.reshape(-1) if channels == 3 else np.zeros(0, np.int32)
-    own = (tables.luma_taps[band], tables.chroma_taps[band], tables.activity[band])
-    default = np.array(DEFAULT_COLOUR, np.int32)
-    written: int = put_own(colour, default, fit.luma, fit.chroma, fit.activity, own, bits, coded, 0)
+    start = model_fit(tables, band, smooth=fit.smooth)
+    bits[0] = fit.smooth
+    written: int = put_own(
+        colour, start.colour.reshape(-1), *fit.passes, start.passes, bits, coded, 1
+    )
     return written
 
 
@@ -106,11 +123,12 @@ def read_fit(
     FormatError, TruncatedError
         If it is outside the limits of the format, or ``bits`` end too early.
     """
-    model = model_fit(tables, band)
+    smooth = len(bits) > 0 and bool(bits[0])
+    model = model_fit(tables, band, smooth=smooth)
     colour = model.colour.reshape(-1).astype(np.int64)
     luma, chroma = model.luma.astype(np.int64), model.chroma.astype(np.int64)
     activity = model.activity.astype(np.int64)
-    n: int = get_own(bits, channels, coded, colour, luma, chroma, activity)
+    n: int = get_own(bits, channels, coded, colour, luma, chroma, activity, 1)
     if n > len(bits):
         raise TruncatedError("a tile's own parameters are truncated")
     # The model's own numbers are inside the limits, so this looks at what was read.
@@ -127,5 +145,6 @@ def read_fit(
         luma.astype(np.int16),
         chroma.astype(np.int16),
         activity.astype(np.uint16),
+        smooth,
     )
     return fit, n

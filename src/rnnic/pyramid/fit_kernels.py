@@ -45,7 +45,7 @@ def get_group(values, unit, bits, n):
 
 @jit
 def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
-    """Write everything; ``own`` are the model's luma, chroma and activity."""
+    """Write everything; ``own`` are the luma, chroma and activity that are changed."""
     components = 3 if colour.shape[0] > 0 else 1
     if components == 3:
         same = True
@@ -66,9 +66,8 @@ def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
 
 
 @jit
-def get_own(bits, components, coded, colour, luma, chroma, activity):
+def get_own(bits, components, coded, colour, luma, chroma, activity, n):
     """Read everything into int64 arrays that hold what the model has; returns the position."""
-    n = np.int64(0)
     if components == 3:
         own = get_bits(bits, n, BIT)
         n += 1

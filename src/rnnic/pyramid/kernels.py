@@ -355,7 +355,7 @@ def copy_unpaired(p, c, width, height, along_x):
 
 
 @jit
-def extend_borders(c, width, height):
+def repeat_borders(c, width, height):
     """Repeat the outermost samples of planes into their border of two."""
     for k in range(c.shape[0]):
         for y in range(2, height + 2):
@@ -366,3 +366,34 @@ def extend_borders(c, width, height):
             for b in range(2):
                 c[k, b, x] = c[k, 2, x]
                 c[k, height + 2 + b, x] = c[k, height + 1, x]
+
+
+@forced
+def beyond(last, before):
+    """Return the sample that comes after two int16 ones at the same slope."""
+    return min(max(sub(mul(int32(2), int32(last)), int32(before)), int32(-32768)), int32(32767))
+
+
+@jit
+def extend_borders(c, width, height, open_borders):
+    """Fill the border of two of planes: repeat the outermost samples, or go on with their slopes.
+
+    ``open_borders`` (uint8) are not zero for components of the second kind.
+    """
+    repeat_borders(c, width, height)
+    for k in range(c.shape[0]):
+        if open_borders[k] == 0:
+            continue
+        for y in range(2, height + 2 if width > 1 else 2):
+            for b in range(2):
+                x = width + 2 + b
+                c[k, y, 1 - b] = beyond(c[k, y, 2 - b], c[k, y, 3 - b])
+                c[k, y, x] = beyond(c[k, y, x - 1], c[k, y, x - 2])
+        for b in range(2):
+            y = height + 2 + b
+            for x in range(width + 4):
+                if height > 1:
+                    c[k, 1 - b, x] = beyond(c[k, 2 - b, x], c[k, 3 - b, x])
+                    c[k, y, x] = beyond(c[k, y - 1, x], c[k, y - 2, x])
+                else:
+                    c[k, b, x] = c[k, y, x] = c[k, 2, x]

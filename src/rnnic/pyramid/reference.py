@@ -121,9 +121,10 @@ class Bits:
         return unfold(value)
 
 
-def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]:
-    """Decode the quantised base planes."""
+def read_base(bits: Bits, channels: int, width: int, height: int) -> tuple[list[Plane], list[bool]]:
+    """Decode the quantised base planes, and which components have open borders."""
     planes: list[Plane] = []
+    open_borders = []
     for _ in range(channels):
         q: Plane = [[0] * width for _ in range(height)]
         bits.total, bits.count = 16, 1
@@ -131,6 +132,7 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]
             if y == 0:
                 q[0][0] = clamp(unfold(bits.number(18)), -65535, 65535)
                 slopes = bits.number(1)
+                open_borders.append(bits.number(1) == 1)
             same = bits.number(1)
             for x in range(y == 0, width):
                 if y == 0:
@@ -143,7 +145,7 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]
                 error = 0 if same else bits.golomb()
                 q[y][x] = clamp(guess + error, -65535, 65535)
         planes.append(q)
-    return planes
+    return planes, open_borders
 
 
 class Tables:
@@ -169,6 +171,10 @@ class Tables:
 
     def read_own(self, bits: Bits, channels: int, coded: int) -> None:
         """Replace what the tile has of its own."""
+        if bits.number(1):
+            for level in range(10):
+                for taps in (self.luma[level], *self.chroma[level]):
+                    taps[:] = [704, -96] + [0] * (len(taps) - 2)
         if channels == 3 and bits.number(1):
             self.colour = [wrap16(bits.number(16)) for _ in range(9)]
             if any(sum(abs(c) for c in self.colour[i::3]) > 32768 for i in range(3)):
@@ -252,12 +258,24 @@ def read_pair(
     return vector, branch
 
 
+def beyond(line: list[int], i: int) -> int:
+    """Return a value of a line, or the one that goes on with its slope at the nearer end."""
+    n = len(line)
+    if 0 <= i < n or n == 1:
+        return line[clamp(i, 0, n - 1)]
+    step = 1 if i < 0 else -1
+    return clamp(2 * beyond(line, i + step) - beyond(line, i + 2 * step), -32768, 32767)
+
+
 class Halving:
     """Decodes one pass."""
 
-    def __init__(self, tables: Tables, params: PyramidParams, level: int) -> None:
+    def __init__(
+        self, tables: Tables, params: PyramidParams, level: int, open_borders: list[bool]
+    ) -> None:
         self.tables = tables
         self.params = params
+        self.open_borders = open_borders
         self.along_x = level % 2 == 0
         half = level // 2
         self.step = params.step * 181 >> (7 + half) if self.along_x else params.step >> half
@@ -303,14 +321,25 @@ class Halving:
                 elif not self.along_x and height % 2:
                     c[-1] = list(p[-1])
 
-    def at(self, plane: Plane, y: int, x: int, across: int, along: int) -> int:
-        """Sample at an offset across and along the halving, borders repeated."""
+    def energy(self, k: int, y: int, x: int, across: int, along: int) -> int:
+        """Energy of a group at an offset across and along the halving."""
         dy, dx = (across, along) if self.along_x else (along, across)
-        return plane[clamp(y + dy, 0, len(plane) - 1)][clamp(x + dx, 0, len(plane[0]) - 1)]
+        e = self.energies[k]
+        return e[clamp(y + dy, 0, len(e) - 1)][clamp(x + dx, 0, len(e[0]) - 1)]
 
-    def slope(self, plane: Plane, y: int, x: int, across: int, along: int) -> int:
+    def at(self, c: int, y: int, x: int, across: int, along: int) -> int:
+        """Sample of a component at an offset across and along the halving."""
+        dy, dx = (across, along) if self.along_x else (along, across)
+        p = self.parents[c]
+        y, x = y + dy, x + dx
+        if self.open_borders[c]:
+            first = clamp(y, 0, max(len(p) - 2, 0))
+            return beyond([beyond(row, x) for row in p[first : first + 2]], y - first)
+        return p[clamp(y, 0, len(p) - 1)][clamp(x, 0, len(p[0]) - 1)]
+
+    def slope(self, c: int, y: int, x: int, across: int, along: int) -> int:
         """Antisymmetric difference."""
-        return self.at(plane, y, x, across, -along) - self.at(plane, y, x, across, along)
+        return self.at(c, y, x, across, -along) - self.at(c, y, x, across, along)
 
     def row(
         self, y: int, columns: int, above: list[list[list[int]]], lane: Lane | None
@@ -363,10 +392,10 @@ class Halving:
         p = self.parents[c]
 
         def slope(across: int, along: int) -> int:
-            return self.slope(p, y, x, across, along)
+            return self.slope(c, y, x, across, along)
 
         def bend(a: tuple[int, int], b: tuple[int, int]) -> int:
-            return minmod(self.at(p, y, x, *a) - p[y][x], p[y][x] - self.at(p, y, x, *b))
+            return minmod(self.at(c, y, x, *a) - p[y][x], p[y][x] - self.at(c, y, x, *b))
 
         if c == 0:
             taps = self.luma
@@ -389,18 +418,17 @@ class Halving:
         """Return the expected magnitude in 1/256 step, without the left neighbour's part."""
         w = self.weights[k]
         e = self.energies[k]
-        cross = sum(self.at(e, y, x, *o) for o in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+        cross = sum(self.energy(k, y, x, *o) for o in ((-1, 0), (1, 0), (0, -1), (0, 1)))
         total: int = w[4] * e[y][x] + w[5] * cross
         total += w[6] * m[k][x + 1] + w[7] * m[k][x] + w[8] * m[k][x + 2]
         total = (total + w[10] * higher[k][x + 1] + w[11] * m[1 - k][x + 1]) >> 8
         for c in (0,) if k == 0 else (1, 2):
-            p = self.parents[c]
-            v = p[y][x]
-            before, after = self.at(p, y, x, 0, -1) - v, v - self.at(p, y, x, 0, 1)
+            v = self.parents[c][y][x]
+            before, after = self.at(c, y, x, 0, -1) - v, v - self.at(c, y, x, 0, 1)
             g = [abs(before) + abs(after), 0, 0, abs(before - after)]
             for side in (-1, 1):
-                u = self.at(p, y, x, side, 0)
-                g[1] += abs(self.at(p, y, x, side, -1) - u) + abs(self.at(p, y, x, side, 1) - u)
+                u = self.at(c, y, x, side, 0)
+                g[1] += abs(self.at(c, y, x, side, -1) - u) + abs(self.at(c, y, x, side, 1) - u)
                 g[2] += abs(u - v)
             total += sum(w[i] * min(g[i], 32767) for i in range(4)) >> 12
         return total
@@ -444,7 +472,7 @@ def decode_reference(
     tables = Tables(model, params)
     bits = Bits(data[at : at + base_size])
     tables.read_own(bits, params.channels, coded)
-    base = read_base(bits, params.channels, w, h)
+    base, open_borders = read_base(bits, params.channels, w, h)
     at += base_size
     lanes = []
     for count in counts:
@@ -455,7 +483,7 @@ def decode_reference(
     planes = [[[wrap16(q * unit) for q in row] for row in plane] for plane in base]
     energies = [[[0] * w for _ in range(h)] for _ in range(min(params.channels, 2))]
     for level, w, h in reversed(sizes):
-        halving = Halving(tables, params, level)
+        halving = Halving(tables, params, level, open_borders)
         used = lanes if coded >> level & 1 else None
         planes, energies = halving.decode(planes, energies, w, h, used)
     if any(lane.state != 1 << 15 or lane.at != len(lane.words) for lane in lanes):
