@@ -205,13 +205,13 @@ def base_planes() -> Iterator[Case]:
     bits = BitWriter()
     bits.number(0, 1)
     bits.number(65534, 18)
-    bits.number(1, 3)
+    bits.number(1, 2)
     data = sized(1, 1, 1, settings(131072, 1, 4), pyramid_payload(0, bits, ()))
     yield Case("base-wraps", data, "a base sample beyond 16 bits, stored modulo 2^16")
 
 
 def borders() -> Iterator[Case]:
-    """Tiles without coded passes whose planes go on with their slopes, with filters for smooth surfaces."""
+    """Tiles without coded passes, whose borders matter, smooth and not."""
     sizes = ((64, 70), (33, 300), (300, 1), (1, 300), (1, 2), (5, 9))
     for smooth in (0, 1):
         for height, width in sizes:
@@ -219,18 +219,16 @@ def borders() -> Iterator[Case]:
             bits.number(smooth, 1)
             bits.number(0, 1)
             y, x = np.mgrid[: -(-height // 32), : -(-width // 32)]
-            for component, plane in enumerate((60 * x - 90 * y - 200, 40 * y, 90 - 20 * x)):
-                bits.base(plane, open_borders=component < 2)
+            for plane in (60 * x - 90 * y - 200, 40 * y, 90 - 20 * x):
+                bits.base(plane)
             data = sized(height, width, 3, settings(4096), pyramid_payload(0, bits, ()))
-            what = f"open borders, {width} x {height}" + ", smooth filters" * smooth
+            what = f"{('no ', '')[smooth]}smooth tile, {width} x {height}"
             yield Case(f"borders-{smooth}-{width}x{height}", data, what, options=({"reduce": 1},))
         bits = BitWriter()
         bits.number(smooth, 1)
-        bits.base(np.array([[16000, -16000], [-16000, 16000]]), open_borders=True)
+        bits.base(np.array([[16000, -16000], [-16000, 16000]]))
         data = sized(64, 64, 1, settings(1024), pyramid_payload(0, bits, ()))
-        yield Case(
-            f"borders-{smooth}-limits", data, "open borders whose slopes lead beyond 16 bits"
-        )
+        yield Case(f"borders-{smooth}-limits", data, "slopes that lead beyond 16 bits on a border")
 
 
 def pairs() -> Iterator[Case]:

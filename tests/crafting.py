@@ -92,7 +92,7 @@ class BitWriter:
         """Write a signed number of so many bits."""
         self.number(2 * value if value >= 0 else -2 * value - 1, bits)
 
-    def base(self, plane: Pixels, *, slopes: bool = False, open_borders: bool = False) -> None:
+    def base(self, plane: Pixels, *, slopes: bool = False) -> None:
         """Write a base plane, guessed by its slopes or by medians."""
         q = plane.astype(int).tolist()
         errors: list[int] = []
@@ -112,7 +112,6 @@ class BitWriter:
             if y == 0:
                 self.folded(row[0], 18)
                 self.number(slopes, 1)
-                self.number(open_borders, 1)
             silent = not any(own)
             self.number(silent, 1)
             if not silent:

@@ -12,7 +12,7 @@ const FOLDER = new URL("src/", import.meta.url);
 // Properties that are no part of what the module gives or takes, so that they may have short names.
 const INTERNAL = new RegExp(`^(${[
   "P", "ROW", "ROWS", "KIND", "ABOVE", "CODES", "SUMS", "ACTIVITY", "CHROMA", "FAR", "END", "RARE", "STATE", "SHAPES", "VECTORS", "CLASSES", "NEXT", "SYMBOLS", "RANGES", "RARE_RANGES", "clearRows", "lumaAlongX", "lumaAlongY", "chromaAlongX", "chromaAlongY",
-  "addEnergies", "makeChildren", "rgbRow", "readPairs", "kernels", "tables", "parents", "children", "planes", "isOpen", "payload", "coded", "filters", "weights", "reader",
+  "addEnergies", "makeChildren", "rgbRow", "readPairs", "kernels", "tables", "parents", "children", "planes", "isSmooth", "payload", "coded", "filters", "weights", "reader",
   "parameterBytes", "lumaTaps", "chromaTaps", "activity", "bandEdges", "bands", "orbits", "magnitudes", "common", "rare", "contexts", "rareContexts", "header", "level", "view", "left", "top", "tile",
   "quantisers", "classes", "shapes", "vectors", "stride", "band", "readOwn", "readBase", "readRows", "extend", "install", "colour", "sections", "parsed", "weigh", "fillRare", "adaptive", "folded",
 ].join("|")})$`);

@@ -46,7 +46,7 @@ export class Planes {
     this.children = this.count * this.size;
     this.kernels = kernelsFor(2 * this.children, tables);
     this.values = this.kernels.P;
-    this.isOpen = new Uint8Array(this.count); // components whose planes go on with their slopes beyond their borders
+    this.isSmooth = false; // whether planes of samples go on with their slopes beyond their borders
   }
 
   /** Place of the first sample of row y in a plane of width w that begins at `from`. */
@@ -65,7 +65,7 @@ export class Planes {
     const { values } = this;
     const from = this.parents + c * this.size;
     const stride = w + 4;
-    if (this.isOpen[c]) {
+    if (this.isSmooth && c < this.channels) {
       const slopesOf = (first, count, across, along, length) => {
         for (let i = 0, at = first; i < count; i++, at += across) {
           const last = at + (length - 1) * along;

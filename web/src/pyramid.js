@@ -85,7 +85,8 @@ class Tile {
   readOwn(bits) {
     const { part, band, coded, channels } = this;
     this.colour = DEFAULT_COLOUR;
-    const isSmooth = bits.bit();
+    const isSmooth = bits.bit() === 1;
+    this.planes.isSmooth = isSmooth;
     if (channels === 3 && bits.bit()) {
       this.colour = Array.from({ length: 9 }, () => (bits.bits(16) << 16) >> 16);
       for (let k = 0; k < 3; k++) {
@@ -131,7 +132,6 @@ class Tile {
         if (y === 0) {
           q[i++] = clip(bits.folded(18), -65535, 65535);
           slopes = bits.bit();
-          planes.isOpen[c] = bits.bit();
         }
         const silent = bits.bit();
         for (let x = y === 0 ? 1 : 0; x < w; x++, i++) {

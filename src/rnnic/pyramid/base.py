@@ -107,13 +107,12 @@ def get_number(bits, n, total, count):
 
 
 @jit
-def encode_component(q, c, slopes, open_border, bits, n):
+def encode_component(q, c, slopes, bits, n):
     """Encode a component of ``q`` with one of the two predictions; returns the new position."""
     height, width = q.shape[1], q.shape[2]
     value = 2 * q[c, 0, 0] if q[c, 0, 0] >= 0 else -2 * q[c, 0, 0] - 1
     n = put_bits(bits, n, value, RAW_BITS)
     n = put_bits(bits, n, np.int64(slopes), BIT)
-    n = put_bits(bits, n, np.int64(open_border), BIT)
     total, count = np.int64(16), np.int64(1)
     for y in range(height):
         first = 1 if y == 0 else 0
@@ -130,25 +129,24 @@ def encode_component(q, c, slopes, open_border, bits, n):
 
 
 @jit
-def encode_base(q, open_borders, bits, n):
+def encode_base(q, bits, n):
     """Encode int64 (components, height, width) into ``bits`` (uint8, one bit each) from ``n`` on.
 
-    ``open_borders`` are uint8 (components,), see `rnnic.pyramid.kernels.extend_borders`. Returns the new
-    position; ``MAX_NUMBER_BITS`` for each number are always enough.
+    Returns the new position; ``MAX_NUMBER_BITS`` for each number are always enough.
     """
     for c in range(q.shape[0]):
         ends = np.int64(0), np.int64(0)
         for trial in range(2):
-            ends = encode_component(q, c, trial == 0, open_borders[c], bits, n), ends[0]
+            ends = encode_component(q, c, trial == 0, bits, n), ends[0]
         without, with_slopes = ends
         slopes = with_slopes < without
-        n = encode_component(q, c, slopes, open_borders[c], bits, n) if slopes else without
+        n = encode_component(q, c, slopes, bits, n) if slopes else without
     return n
 
 
 @jit
-def decode_base(bits, n, q, open_borders):
-    """Decode into ``q`` and ``open_borders``; returns False if ``bits`` end too early."""
+def decode_base(bits, n, q):
+    """Decode into ``q``; returns False if ``bits`` (uint8, one bit each) end too early."""
     end = bits.shape[0]
     height, width = q.shape[1], q.shape[2]
     for c in range(q.shape[0]):
@@ -161,8 +159,7 @@ def decode_base(bits, n, q, open_borders):
                 value = (value >> 1) if value & 1 == 0 else -((value + 1) >> 1)
                 q[c, 0, 0] = min(max(value, -LARGEST), LARGEST)
                 slopes = get_bits(bits, n + RAW_BITS, BIT) == 1
-                open_borders[c] = get_bits(bits, n + RAW_BITS + 1, BIT)
-                n += RAW_BITS + 2
+                n += RAW_BITS + 1
             same = get_bits(bits, n, BIT) == 1
             n += 1
             for x in range(first, width):

@@ -31,8 +31,8 @@ __all__ = ["BestTile", "TileMemory", "cost_of"]
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 FLAT_BITS = 0.125
 """Below as many bits a pixel, a tile's own filters may cost more than they save."""
-SMOOTH_BITS = 0.25
-"""Below as many, filters for smooth surfaces may be better to start from than the model's."""
+SMOOTH_BITS, SMALL = 0.4, 1500
+"""Below as many, or in all below so many bytes, it is tried as a smooth surface."""
 LEAST_RELAXED = 8
 """Efforts from this one on encode tiles with clipped samples more than once."""
 MUCH_CLIPPED = 0.01
@@ -229,14 +229,16 @@ class BestTile:
                 if cost(other) >= cost(best):
                     break
                 best, self._chosen = other, again
-        bits = 8 * len(best[0]) / pixels[:, :, 0].size
+        size = len(best[0])
+        bits = 8 * size / pixels[:, :, 0].size
         if known is None and self._tune and fit_density(effort) > 0:
-            for few, smooth in ((FLAT_BITS, False), (SMOOTH_BITS, True)):
-                if bits < few:
-                    trial = TileEncoder(*given, tune=smooth, smooth=smooth, hints=self._hints)
-                    other = trial.encode(weight)
-                    if cost(other) < cost(best):
-                        best, self._chosen = other, trial
+            ways = [False] if bits < FLAT_BITS else []
+            ways += [True] if bits < SMOOTH_BITS or size < SMALL else []
+            for smooth in ways:
+                trial = TileEncoder(*given, tune=smooth, smooth=smooth, hints=self._hints)
+                other = trial.encode(weight)
+                if cost(other) < cost(best):
+                    best, self._chosen = other, trial
         self._memory.flat = bits < FLAT_BITS or not self._chosen.finest_is_coded
         if tune:
             self._memory.keep_fit(self._chosen.fit, params.step, effort)

@@ -68,13 +68,13 @@ class Planes:
 
 
 def start_planes(
-    planes: Planes, base: npt.NDArray[np.int64], open_borders: npt.NDArray[np.uint8], step: int
+    planes: Planes, base: npt.NDArray[np.int64], step: int, *, smooth: bool
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Fill the coarsest planes from the quantised base plane (components, height, width)."""
     height, width = base.shape[1:]
     samples, energies = planes.take(width, height)
     samples[:, 2:-2, 2:-2] = (base * base_step(step)).astype(np.int16)
-    extend_borders(samples, width, height, open_borders)
+    extend_borders(samples, width, height, smooth)
     energies[:] = 0
     return samples, energies
 
@@ -280,8 +280,7 @@ def _decode(
     bits = np.unpackbits(np.frombuffer(tile.base, np.uint8))
     fit, at = read_fit(bits, model.tables(params.channels), band, params.channels, tile.coded)
     base = np.zeros((params.channels, base_height, base_width), np.int64)
-    open_borders = np.zeros(params.channels, np.uint8)
-    if not decode_base(bits, at, base, open_borders):
+    if not decode_base(bits, at, base):
         raise TruncatedError("base plane is truncated")
     first = tile.positions.astype(np.int64)
     states = (tile.words[first].astype(np.int64) << 16) | tile.words[first + 1]
@@ -306,13 +305,13 @@ def _decode(
     planes, own = borrow_scratch(final[0], largest, params.channels, lanes)
     rows = own if rows is None else rows
     planes.restart()
-    start_planes(planes, base, open_borders, params.step)
+    start_planes(planes, base, params.step, smooth=fit.smooth)
     positions = tile.positions + np.uint64(2)
     written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
     tables = tuple(derive(model, params.channels, params.step, params.states))
     complete = decode_passes(
         base_width, base_height, tuple(planes.samples), tuple(planes.energies), plans,
-        (fit.luma, fit.chroma, fit.activity), open_borders,
+        fit.passes, fit.smooth,
         (states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words),
         table_sizes(params, model), tables, rows.parsed(), rows.context(),
         (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables[PACKED]), np.uint32)),

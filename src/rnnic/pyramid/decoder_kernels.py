@@ -75,7 +75,7 @@ def decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
 
 @inlined
 def decode_pass(
-    planes, plan, filters, open_borders, lanes, sizes, tables, rows, buffers, final, picture
+    planes, plan, filters, smooth, lanes, sizes, tables, rows, buffers, final, picture
 ):  # fmt: skip
     """Decode a pass.
 
@@ -89,8 +89,8 @@ def decode_pass(
     filters : tuple
         Luma and chroma filters and the activity weights, see `rnnic.pyramid.kernels.row_context`; what
         `entry_weights` gives.
-    open_borders : uint8 array, (components,)
-        Whether a component has borders that go on with its open_borders.
+    smooth : bool
+        Whether planes go on with their slopes beyond their borders.
     lanes : tuple
         Coder states, next words, ends of the lanes' words, trellis states, (lanes,) each; uint16 bit
         streams, then at least ``WORDS_PER_PAIR * n`` of padding.
@@ -171,14 +171,14 @@ def decode_pass(
         return True
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
-    extend_borders(c, width, height, open_borders)
+    extend_borders(c, width, height, smooth)
     repeat_borders(f, width, height)
     return True
 
 
 @jit
 def decode_passes(
-    width, height, samples, energies, plans, filters, open_borders, lanes, sizes, tables, rows, buffers,
+    width, height, samples, energies, plans, filters, smooth, lanes, sizes, tables, rows, buffers,
     room, picture,
 ):  # fmt: skip
     """Decode passes, coarse to fine, and turn the last one's children into pixels.
@@ -224,7 +224,7 @@ def decode_passes(
             (p, e, c, f),
             plans[i],
             own,
-            open_borders,
+            smooth,
             lanes,
             sizes,
             tables,

@@ -27,7 +27,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
-from rnnic.pyramid.levels import new_planes, open_borders, pyramid_of, row_errors
+from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
 from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
 from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
@@ -180,7 +180,7 @@ class TileEncoder:
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
     not be fitted, ``shares`` those of the samples for one fit after the other, and ``targets`` are aimed at
     in place of the pixels, see `relaxed_targets`. With ``hints``, there are those. With ``smooth``, and no
-    ``fit``, filters are started from those of smooth surfaces.
+    ``fit``, it is coded as a smooth surface.
     """
 
     def __init__(
@@ -219,9 +219,8 @@ class TileEncoder:
         self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
         coarsest = Planes(self._base.shape[2], self._base.shape[1], params.channels)
-        self._open_borders = open_borders(self._levels, self._steps, params.step)
         self._samples, self._energies = start_planes(
-            coarsest, self._base, self._open_borders, params.step
+            coarsest, self._base, params.step, smooth=self._fit.smooth
         )
         self._band = model.band(params.step)
         self._tables = model.tables(params.channels)
@@ -422,7 +421,7 @@ class TileEncoder:
         any_coded = encode_pass(
             self._samples, self._energies, *children, source, step.rows, step.columns,
             step.width, step.height, step.along_x,
-            self._fit.luma[step.level], self._fit.chroma[step.level], self._open_borders,
+            self._fit.luma[step.level], self._fit.chroma[step.level], self._fit.smooth,
             self._weights, self._left, np.int32(scaled), (1 << 29) // scaled,
             self._trellis, *lanes, np.float32(weight), self._prune, self._sizes,
             tuple(self._derived), *self._search, self._work, self._queue, self._filled,
@@ -450,7 +449,7 @@ class TileEncoder:
         )
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
         n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
-        head = np.packbits(bits[: encode_base(self._base, self._open_borders, bits, n)]).tobytes()
+        head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
         filled = self._filled if self._coded_lanes.any() else self._before[0]
         data = _assemble(self._coded, head, self._queue, filled)
         return data, out.astype(self._params.dtype, copy=False)

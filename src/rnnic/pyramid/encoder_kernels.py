@@ -269,7 +269,7 @@ def greedy_row(
 
 @jit
 def encode_pass(
-    p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, open_borders, weights, left, step,
+    p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, smooth, weights, left, step,
     top, trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
     tokens, counts_of, counts, out, buffers,
 ):  # fmt: skip
@@ -333,6 +333,6 @@ def encode_pass(
             row_energies(e, y + 2, n, along_x, m[k], now, f, row)
     copy_unpaired(p, c, width, height, along_x)
     copy_unpaired(e, f, width, height, along_x)
-    extend_borders(c, width, height, open_borders)
+    extend_borders(c, width, height, smooth)
     repeat_borders(f, width, height)
     return any_coded

@@ -52,7 +52,8 @@ class Fit(NamedTuple):
     luma, chroma, activity : arrays by level
         As in `rnnic.pyramid.model.ColourTables`, of one band.
     smooth : bool
-        Whether filters are given by what they differ from those of smooth surfaces, not from the model's.
+        Whether the tile is coded as a smooth surface: filters are given by what they differ from those for
+        one, not from the model's, and planes go on with their slopes beyond their borders.
     """
 
     colour: npt.NDArray[np.int32]

@@ -375,15 +375,10 @@ def beyond(last, before):
 
 
 @jit
-def extend_borders(c, width, height, open_borders):
-    """Fill the border of two of planes: repeat the outermost samples, or go on with their slopes.
-
-    ``open_borders`` (uint8) are not zero for components of the second kind.
-    """
+def extend_borders(c, width, height, smooth):
+    """Fill the border of two of planes: repeat the outermost samples, or go on with their slopes."""
     repeat_borders(c, width, height)
-    for k in range(c.shape[0]):
-        if open_borders[k] == 0:
-            continue
+    for k in range(c.shape[0] if smooth else 0):
         for y in range(2, height + 2 if width > 1 else 2):
             for b in range(2):
                 x = width + 2 + b

@@ -1,6 +1,5 @@
 """Levels of a tile's pyramid that the encoder codes, and how far from them its planes are."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,10 @@ import numpy.typing as npt
 from rnnic.pyramid.clipping import white_of
 from rnnic.pyramid.colour import DEPTH_SCALE, forward_matrix
 from rnnic.pyramid.fit import Fit
-from rnnic.pyramid.format import Pass, PyramidParams, pass_step, passes
+from rnnic.pyramid.format import Pass, PyramidParams, passes
 from rnnic.pyramid.source_kernels import average_columns, average_rows, to_components
 
-__all__ = ["new_planes", "open_borders", "pyramid_of", "row_errors"]
-
-REPEATED_NOISE, SLOPING_NOISE = 1 / 6, 1 / 4
-"""What the quantiser adds to the squared error of both ways, in steps; found with training photos."""
+__all__ = ["new_planes", "pyramid_of", "row_errors"]
 
 
 def pyramid_of(
@@ -68,32 +64,3 @@ def row_errors(
     error = children[: len(source), 2 : 2 + height, 2 : 2 + width] - source
     rows: npt.NDArray[np.float64] = np.square(error, dtype=np.float64).sum(axis=(0, 2))
     return rows
-
-
-def open_borders(
-    levels: Sequence[npt.NDArray[np.float32]], steps: Sequence[Pass], step: int
-) -> npt.NDArray[np.uint8]:
-    """Tell of which components planes go on with their slopes beyond their borders.
-
-    What lies there is not known, but the outermost samples are: they tell whether those next to them
-    foretell them better by their slope or as they are.
-
-    Parameters
-    ----------
-    levels, steps
-        What `pyramid_of` returned, and the passes of `rnnic.pyramid.format.passes`.
-    step : int
-        Step size in 1/1024 sample.
-    """
-    gain = np.zeros(len(levels[0]))
-    for taken, plane in zip(reversed(steps), levels[1:], strict=True):
-        scale = pass_step(step, taken.level) / 16
-        for lines in (plane, plane.swapaxes(1, 2)):
-            if lines.shape[1] < 3:
-                continue
-            for inwards in (lines, lines[:, ::-1]):
-                last, near, far = (inwards[:, k].astype(np.float64) for k in range(3))
-                repeated = np.square((last - near) / scale) + REPEATED_NOISE
-                sloping = np.square((last - 2 * near + far) / scale) + SLOPING_NOISE
-                gain += np.log((1 + repeated) / (1 + sloping)).sum(axis=1)
-    return (gain > 0).astype(np.uint8)

@@ -121,10 +121,9 @@ class Bits:
         return unfold(value)
 
 
-def read_base(bits: Bits, channels: int, width: int, height: int) -> tuple[list[Plane], list[bool]]:
-    """Decode the quantised base planes, and which components have open borders."""
+def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]:
+    """Decode the quantised base planes."""
     planes: list[Plane] = []
-    open_borders = []
     for _ in range(channels):
         q: Plane = [[0] * width for _ in range(height)]
         bits.total, bits.count = 16, 1
@@ -132,7 +131,6 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> tuple[list[
             if y == 0:
                 q[0][0] = clamp(unfold(bits.number(18)), -65535, 65535)
                 slopes = bits.number(1)
-                open_borders.append(bits.number(1) == 1)
             same = bits.number(1)
             for x in range(y == 0, width):
                 if y == 0:
@@ -145,7 +143,7 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> tuple[list[
                 error = 0 if same else bits.golomb()
                 q[y][x] = clamp(guess + error, -65535, 65535)
         planes.append(q)
-    return planes, open_borders
+    return planes
 
 
 class Tables:
@@ -156,6 +154,7 @@ class Tables:
         band = sum(params.step >= int(edge) for edge in model.band_edges)
         quantiser = tables.scalar if params.states == 1 else tables.trellis
         self.colour = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689]
+        self.smooth = False
         self.luma = tables.luma_taps[band].tolist()
         self.chroma = tables.chroma_taps[band].tolist()
         self.activity = tables.activity[band].tolist()
@@ -171,7 +170,8 @@ class Tables:
 
     def read_own(self, bits: Bits, channels: int, coded: int) -> None:
         """Replace what the tile has of its own."""
-        if bits.number(1):
+        self.smooth = bits.number(1) == 1
+        if self.smooth:
             for level in range(10):
                 for taps in (self.luma[level], *self.chroma[level]):
                     taps[:] = [704, -96] + [0] * (len(taps) - 2)
@@ -270,12 +270,9 @@ def beyond(line: list[int], i: int) -> int:
 class Halving:
     """Decodes one pass."""
 
-    def __init__(
-        self, tables: Tables, params: PyramidParams, level: int, open_borders: list[bool]
-    ) -> None:
+    def __init__(self, tables: Tables, params: PyramidParams, level: int) -> None:
         self.tables = tables
         self.params = params
-        self.open_borders = open_borders
         self.along_x = level % 2 == 0
         half = level // 2
         self.step = params.step * 181 >> (7 + half) if self.along_x else params.step >> half
@@ -332,7 +329,7 @@ class Halving:
         dy, dx = (across, along) if self.along_x else (along, across)
         p = self.parents[c]
         y, x = y + dy, x + dx
-        if self.open_borders[c]:
+        if self.tables.smooth:
             first = clamp(y, 0, max(len(p) - 2, 0))
             return beyond([beyond(row, x) for row in p[first : first + 2]], y - first)
         return p[clamp(y, 0, len(p) - 1)][clamp(x, 0, len(p[0]) - 1)]
@@ -472,7 +469,7 @@ def decode_reference(
     tables = Tables(model, params)
     bits = Bits(data[at : at + base_size])
     tables.read_own(bits, params.channels, coded)
-    base, open_borders = read_base(bits, params.channels, w, h)
+    base = read_base(bits, params.channels, w, h)
     at += base_size
     lanes = []
     for count in counts:
@@ -483,7 +480,7 @@ def decode_reference(
     planes = [[[wrap16(q * unit) for q in row] for row in plane] for plane in base]
     energies = [[[0] * w for _ in range(h)] for _ in range(min(params.channels, 2))]
     for level, w, h in reversed(sizes):
-        halving = Halving(tables, params, level, open_borders)
+        halving = Halving(tables, params, level)
         used = lanes if coded >> level & 1 else None
         planes, energies = halving.decode(planes, energies, w, h, used)
     if any(lane.state != 1 << 15 or lane.at != len(lane.words) for lane in lanes):
