@@ -1,9 +1,8 @@
 """Decoding what is left of a damaged file: intact tiles as ever, the others filled and reported.
 
 The header, the index of the tiles and with them the place of every tile must be intact, or the head of
-the only tile's chunk. A tile whose
-CRC is wrong is not used at all, since nothing tells which of its bytes can be believed. A tile that
-the end of the data cuts off is used as far as it goes.
+the only tile's chunk. A tile whose CRC is wrong is not used at all, since nothing tells which of its bytes
+can be believed. A tile that the end of the data cuts off is used as far as it goes.
 """
 
 from collections.abc import Iterator
@@ -150,7 +149,7 @@ def salvage(data: memoryview, max_pixels: int) -> Salvage:
         at, lengths = begin.end, parse_index(begin.payload, header)
     else:
         at = begin.end - HEAD_BYTES
-        lengths = (int.from_bytes(data[begin.end - 4 : begin.end], "little"),)
+        lengths = (_length_at(data, at),)
     tiles, flaws = [], {}
     for number, length in enumerate(lengths):
         payload, flaw = _tile_at(data, at, length)
@@ -200,13 +199,17 @@ def _intact_chunks(
             if index <= offset:
                 raise
             notes.append(f"metadata is lost: {error}")
-            length = int.from_bytes(data[offset + 4 : offset + HEAD_BYTES], "little")
-            after = offset + FRAME_BYTES + length
+            after = offset + FRAME_BYTES + _length_at(data, offset)
             # A length that leads beyond the index, or nowhere, is damaged too.
             offset = after if isinstance(error, ChecksumError) and after <= index else index
             continue
         yield chunk
         offset = chunk.end
+
+
+def _length_at(data: memoryview, at: int) -> int:
+    """Return the length of the payload of the chunk that begins at `at`, as its head has it."""
+    return int.from_bytes(data[at + 4 : at + HEAD_BYTES], "little")
 
 
 def _end_of_metadata(data: memoryview, offset: int, header: Header) -> int:

@@ -184,7 +184,6 @@ def _looked_further(
             break
         if over > goal.tolerance:
             other = refine(goal, aim, other, encoder.pixels, over)
-            over = goal.excess(other, encoder.pixels)
         if over >= 0 and len(other.data) < len(made.data):
             made = other
     return made

@@ -5,13 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from rnnic.chunks import SIGNATURE_BYTES, Chunk, check_signature, iterate_chunks
-from rnnic.container import (
-    MAX_SIDE,
-    SIGNATURE,
-    Header,
-    parse_ancillary,
-    parse_head,
-)
+from rnnic.container import MAX_SIDE, SIGNATURE, Header, parse_ancillary, parse_head
 from rnnic.metadata import DPI_KEY, Metadata, format_dpi, parse_dpi
 
 __all__ = ["EXTENSION", "METADATA_OPTIONS", "info_of", "metadata_of", "read_head"]
