@@ -65,28 +65,18 @@ export class Planes {
     const { values } = this;
     const from = this.parents + c * this.size;
     const stride = w + 4;
-    if (this.isSmooth && c < this.channels) {
-      const slopesOf = (first, count, across, along, length) => {
-        for (let i = 0, at = first; i < count; i++, at += across) {
-          const last = at + (length - 1) * along;
-          for (let k = 1; k < 3; k++) {
-            values[at - k * along] = length === 1 ? values[at] : beyond(values[at - (k - 1) * along], values[at - (k - 2) * along]);
-            values[last + k * along] = length === 1 ? values[at] : beyond(values[last + (k - 1) * along], values[last + (k - 2) * along]);
-          }
+    const outside = this.isSmooth && c < this.channels ? beyond : (last) => last;
+    const fill = (first, count, across, along, length) => {
+      const after = length > 1 ? outside : (last) => last;
+      for (let i = 0, at = first; i < count; i++, at += across) {
+        const end = at + (length - 1) * along;
+        for (let k = 0; k < 2; k++) {
+          values[at - (k + 1) * along] = after(values[at - k * along], values[at - (k - 1) * along]);
+          values[end + (k + 1) * along] = after(values[end + k * along], values[end + (k - 1) * along]);
         }
-      };
-      slopesOf(Planes.at(from, w, 0), h, stride, 1, w);
-      slopesOf(from + 2 * stride, stride, 1, stride, h);
-      return;
-    }
-    for (let y = 0, left = Planes.at(from, w, 0); y < h; y++, left += stride) {
-      const right = left + w - 1;
-      values[left - 2] = values[left - 1] = values[left];
-      values[right + 2] = values[right + 1] = values[right];
-    }
-    const [first, last] = [from + 2 * stride, from + (h + 1) * stride];
-    for (const [row, to] of [[first, from], [first, from + stride], [last, last + stride], [last, last + 2 * stride]]) {
-      values.copyWithin(to, row, row + stride);
-    }
+      }
+    };
+    fill(Planes.at(from, w, 0), h, stride, 1, w);
+    fill(from + 2 * stride, stride, 1, stride, h);
   }
 }
