@@ -35,6 +35,21 @@ def waves(height: int, width: int, channels: int = 3, *, period: float = 31.0) -
     return found if channels == 1 else np.stack([found, found // 2, 255 - found], axis=-1)
 
 
+def blurred(height: int, width: int, channels: int = 3, *, cells: int) -> Pixels:
+    """Return soft spots, so many down and across, with a little noise."""
+    rng = np.random.default_rng(cells)
+    image = rng.uniform(60, 200, (cells, cells, channels))
+    for axis, side in enumerate((height, width)):
+        at = np.linspace(0, cells - 1, side)
+        before = np.minimum(at.astype(int), cells - 2)
+        share = (at - before).reshape((-1,) + (1,) * (2 - axis))
+        share = share**2 * (3 - 2 * share)
+        first, second = image.take(before, axis), image.take(before + 1, axis)
+        image = first + share * (second - first)
+    found = np.rint(image + rng.normal(0, 1.5, image.shape)).clip(0, 255).astype(np.uint8)
+    return found[:, :, 0] if channels == 1 else found
+
+
 def pixels_of(
     height: int, width: int, channels: int, dtype: npt.DTypeLike = np.uint8, seed: int = 1
 ) -> Pixels:

@@ -160,6 +160,22 @@ def test_a_jump_over_the_target_ends_the_search() -> None:
     assert len(tried) == 4
 
 
+def test_near_the_target_more_trials_are_worth_it() -> None:
+    """Small jumps are searched on, so far."""
+    tried: list[float] = []
+
+    def jumps(control: float) -> float:
+        tried.append(control)
+        return 58 - 6 * math.log(control) + (0.05 if control < 9.61 else -0.05)
+
+    goal = 58 - 6 * math.log(9.61)
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, narrow=3e-4, first=9.55,
+                    slope=-6.0, trials=2)  # fmt: skip
+    found = search.run(jumps, lambda quality: quality - goal)
+    assert 0.02 < found.reached < 0.1
+    assert len(tried) == 4
+
+
 def test_trials_do_not_end_before_a_result_meets_the_target() -> None:
     search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=128.0, trials=1)
     found = search.run(lambda c: 60 - 6 * math.log(c), lambda quality: quality - 55.0)

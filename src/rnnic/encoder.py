@@ -63,6 +63,11 @@ class Encoded:
         assert self._tiles.touch is not None
         return self._wrap(self._tiles.touch.code(part, bias))
 
+    def widened(self) -> "Encoded | None":
+        """Return what `rnnic.methods.Touch.widened` gives."""
+        tiles = self._tiles.touch.widened() if self._tiles.touch else None
+        return None if tiles is None else self._wrap(tiles)
+
     def without_encoder(self) -> "Encoded":
         """Return the same without what `touched` needs, which is a lot of memory."""
         return replace(self, _tiles=replace(self._tiles, touch=None))
@@ -202,7 +207,6 @@ class ImageEncoder:
         what: str,
         *,
         reconstruct: bool = True,
-        rough: bool = False,
         in_parts: bool = False,
     ) -> EncodedTiles:
         """Encode the tiles."""
@@ -215,7 +219,6 @@ class ImageEncoder:
             self.options,
             told,
             reconstruct=reconstruct,
-            rough=rough,
             in_parts=in_parts,
             memory=self.memory if self.options.has_target else None,
         )
@@ -234,11 +237,10 @@ class ImageEncoder:
         progress: Progress | None,
         what: str,
         *,
-        rough: bool = False,
         in_parts: bool = False,
     ) -> Encoded:
         """Encode the image; `in_parts`, what is given may be `Encoded.left`."""
-        return self._wrap(self.tiles(control, progress, what, rough=rough, in_parts=in_parts))
+        return self._wrap(self.tiles(control, progress, what, in_parts=in_parts))
 
     def _wrap(self, tiles: EncodedTiles) -> Encoded:
         reconstruction = tiles.reconstruction

@@ -206,12 +206,13 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
     """Find where to begin with a search."""
     options, method = encoder.options, encoder.method
     span = method.control_range(encoder.header.bit_depth)
+    sampling = replace(encoder, memory={})
 
     def encode(pixels: Pixels, control: float, effort: int) -> Encoded:
-        lighter = encoder.with_options(replace(options, effort=effort))
-        if pixels is not encoder.pixels:
-            lighter = replace(encoder, pixels=pixels, options=lighter.options, memory={})
-        return lighter.run(control, progress, "aiming", rough=effort == LEAST_EFFORT)
+        lighter = replace(options, effort=effort)
+        if pixels is encoder.pixels:
+            return encoder.with_options(lighter).run(control, progress, "aiming")
+        return replace(sampling, pixels=pixels, options=lighter).run(control, progress, "aiming")
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT

@@ -23,6 +23,8 @@ _MILD, _STRONG = (-0.2, 0.2), (-1.2, 0.8)
 _LEAST_SCALE = 0.1
 _TRUST = 0.15
 _MAX_TOUCHES = 8
+_LEAST_PULLS = 0.01
+"""Between pulls nearer than this, an excess that jumps is not looked for."""
 _LEAST_ALLOWED = 0.1
 _SLOPES, _BETTER = (1.4, -0.7), 0.01
 """How the logarithm of the squared error follows those of the two coarser levels, between two encodes."""
@@ -133,9 +135,23 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
 
     What is returned is the nearest found that meets the goal, or else the one given.
     """
-    if made.touch is None or not math.isfinite(excess):
-        return made
+    best, least = _refined(goal, aim, made, pixels, excess)
+    if least > goal.tolerance and math.isfinite(excess):
+        wider = made.widened()
+        if wider is not None:
+            other, over = _refined(goal, aim, wider, pixels, goal.excess(wider, pixels))
+            if over < least:
+                return other
+    return best
+
+
+def _refined(
+    goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float
+) -> tuple[Result, float]:
+    """Refine with the touch there is; return the best and its excess, infinite where it misses the goal."""
     best, least = made, excess if excess >= 0 else math.inf
+    if made.touch is None or not math.isfinite(excess):
+        return best, least
     strength = aim.response * made.touch.strength
     responses = [strength * share for share in goal.shares(made, pixels)]
     pulls = [goal.pull(bias) for bias in made.touch.biases]
@@ -146,6 +162,8 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
     for _ in range(_MAX_TOUCHES):
         missing = goal.middle - excess
         if below is not None and above is not None:
+            if abs(above[0] - below[0]) < _LEAST_PULLS:
+                break
             part = latest
             share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
             pull = below[0] + share * (above[0] - below[0])
@@ -177,7 +195,7 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
             below = pull, excess
         else:
             above = pull, excess
-    return best
+    return best, least
 
 
 def _next_touch(

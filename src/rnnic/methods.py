@@ -65,7 +65,7 @@ class TileTrace:
 class Photos(NamedTuple):
     """What photos usually have at some controls, rising: PSNR in dB, and bits per pixel.
 
-    ``gains`` and ``grey_gains`` are the dB that efforts with a trellis add to the least one, with colours and
+    ``gains`` and ``grey_gains`` are the dB that a trellis adds to an image of that PSNR, with colours and
     without.
     """
 
@@ -128,6 +128,13 @@ class Touch(ABC):
         of an image.
         """
 
+    def widened(self) -> EncodedTiles | None:
+        """Return the image as it was at first, with a touch that codes more at once, where there is one.
+
+        It takes longer, and is for images in which parts have hardly any bits.
+        """
+        return None
+
 
 class Method(ABC):
     """A way of coding pixels; subclasses hold no state."""
@@ -176,15 +183,13 @@ class Method(ABC):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
-        rough: bool = False,
         in_parts: bool = False,
         memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image (H, W, c) with c = 1 or 3, cut into the tiles given.
 
         Without `reconstruct` the reconstruction, which takes as much memory as the image, may be left out.
-        A `rough` encode leaves out what takes long and hardly changes the PSNR. Encodes given the same
-        `memory`, of the same pixels and tiles, may use what those before found.
+        Encodes given the same `memory`, of the same pixels and tiles, may use what those before found.
         A method that has efforts gives an `EncodedTiles.touch` where the options have a target; `in_parts`
         leaves the parts to it, where they take much of the time.
         """

@@ -18,7 +18,7 @@ _BLOCK, _BORDER = 56, 4
 _CELL = 128
 _MAX_CELLS = 256
 _MIN_CELLS = 12
-_LOOKED_AT = 1 << 17
+_LOOKED_AT = 1 << 15
 """About so many pixels of an image are compared with their neighbours."""
 _RESPONSE = 8.0
 """A squared error is so many times a squared difference from the neighbours, or that of rounding if less.

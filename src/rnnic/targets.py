@@ -16,6 +16,8 @@ _BEYOND = 1.2
 """A result beyond the tolerance must cost so much less to be the better one."""
 _ENOUGH = 3
 """From so many encodes on, results twice as far are refined, since the excess may jump."""
+_NEAR, _PATIENT = 10, 2
+"""Up to so many tolerances from the target, so many times the trials are worth it to land."""
 _LITTLE = 0.97
 """Of results far beyond the target, the next must cost at most so much of the one before."""
 
@@ -81,7 +83,7 @@ class Search:
         How much the excess changes with the logarithm of the control, near the target.
     trials : int
         So many encodes are enough once a good and a bad control are known, one more where the best
-        result is further from the target than is refined.
+        result is further from the target than is refined, twice as many where it nearly is at it.
     settled : float
         With an excess beyond it, a result that costs hardly less than the one before ends the search.
     refinable : Reach
@@ -168,6 +170,8 @@ class Search:
                 unrefined = not close
             # One more encode where the best is so far off that it was not refined.
             enough = self.trials + (self.refinable.above < reached_best < math.inf)
+            if self.tolerance < reached_best <= _NEAR * self.tolerance:
+                enough = _PATIENT * self.trials
             if done or (good and bad and best is not None and len(tried) >= enough):
                 break
             width = abs(good.place - bad.place) if good and bad else math.inf

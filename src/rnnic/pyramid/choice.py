@@ -82,7 +82,7 @@ class TileMemory:
         self._merged: tuple[bytes, bytes, Pixels] | None = None
         self._fitted: _Fitted | None = None
         self.flat = False
-        """Whether the tile needed so few bits, when last coded, that its finest pass may have none."""
+        """Whether the tile once needed so few bits that its finest pass may have none."""
 
     @cached_property
     def drawn(self) -> bool:
@@ -148,8 +148,6 @@ class BestTile:
         Those of `rnnic.pyramid.encoder.encode_tile`.
     exact : bool
         Whether it may be without loss.
-    tune : bool
-        Whether filters may be fitted.
     hints : bool
         Whether there are to be `hints`.
     memory : TileMemory, optional
@@ -165,12 +163,11 @@ class BestTile:
         neighbors: Any = EXACT_SEARCH,
         *,
         exact: bool = True,
-        tune: bool = True,
         hints: bool = False,
         memory: TileMemory | None = None,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
-        self._neighbors, self._tune, self._hints = neighbors, tune, hints
+        self._neighbors, self._hints = neighbors, hints
         self._memory = TileMemory(pixels) if memory is None else memory
         self._try_exact = exact and self._memory.drawn
         self._chosen: TileEncoder | None = None
@@ -190,7 +187,7 @@ class BestTile:
             for payload, drawn in self._memory.exact(limit, most):
                 yield EXACT.to_bytes(2, "little") + payload, drawn
 
-        if self._try_exact and self._tune and self._memory.tried:
+        if self._try_exact and self._memory.tried:
             # Where the least effort is much worse, fitted filters are not worth trying.
             found = min(without_loss(0), key=cost, default=None)
             if found is not None and cost(found) < HOPE * cost(self._quick(weight)):
@@ -216,8 +213,8 @@ class BestTile:
         """Encode the tile as a pyramid."""
         pixels, params, effort = self._pixels, self._params, self._effort
         given = pixels, params, self._model, effort, self._neighbors
-        known = self._memory.fit_near(params.step, effort) if self._tune else None
-        tune = self._tune and not (known and self._memory.fits(params.step))
+        known = self._memory.fit_near(params.step, effort)
+        tune = not (known and self._memory.fits(params.step))
         shares = LAST_FIT if known else FITS
         self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, hints=self._hints)
         best = self._chosen.encode(weight)
@@ -231,7 +228,7 @@ class BestTile:
                 best, self._chosen = other, again
         size = len(best[0])
         bits = 8 * size / pixels[:, :, 0].size
-        if known is None and self._tune and fit_density(effort) > 0:
+        if known is None and fit_density(effort) > 0:
             ways = [False] if bits < FLAT_BITS else []
             ways += [True] if bits < SMOOTH_BITS or size < SMALL else []
             for smooth in ways:
@@ -239,7 +236,7 @@ class BestTile:
                 other = trial.encode(weight)
                 if cost(other) < cost(best):
                     best, self._chosen = other, trial
-        self._memory.flat = bits < FLAT_BITS or not self._chosen.finest_is_coded
+        self._memory.flat |= bits < FLAT_BITS or not self._chosen.finest_is_coded
         if tune:
             self._memory.keep_fit(self._chosen.fit, params.step, effort)
         return best
@@ -253,7 +250,7 @@ class BestTile:
     def has_parts(self) -> bool:
         """Whether `begin` may take the place of `encode`: there is only one way worth trying."""
         memory = self._memory
-        known = memory.fit_near(self._params.step, self._effort) if self._tune else None
+        known = memory.fit_near(self._params.step, self._effort)
         return (
             known is not None
             and fit_density(self._effort) > 0

@@ -245,6 +245,7 @@ class TileEncoder:
         # Of the latest pass: its lanes with a residual, tokens and states before it.
         self._coded_lanes = np.zeros(params.lanes, bool)
         self._before = self._filled.copy(), self._trellis.copy()
+        self._streams: dict[int, tuple[int, bytes]] = {}
         # Room for the worst case; memory is taken up where tokens are written, which are far fewer.
         most = sum(self._room(step) for step in self._steps)
         self._queue = np.empty((params.lanes, most), np.int64)
@@ -415,6 +416,8 @@ class TileEncoder:
         chosen = slice(*lanes)
         for now, before in zip((self._filled, self._trellis), self._before, strict=True):
             now[chosen] = before[chosen]
+        for lane in range(*lanes):
+            self._streams.pop(lane, None)
         scaled = pass_step(self._params.step, step.level)
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
         entry_weights(self._derived.packed, self._weights, self._left)
@@ -450,9 +453,18 @@ class TileEncoder:
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
         n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
         head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
-        filled = self._filled if self._coded_lanes.any() else self._before[0]
-        data = _assemble(self._coded, head, self._queue, filled)
+        data = _assemble(self._coded, head, self._lane_streams() if self._coded else [])
         return data, out.astype(self._params.dtype, copy=False)
+
+    def _lane_streams(self) -> list[bytes]:
+        """Return the bytes of each lane; those known already are not made again."""
+        filled = self._filled if self._coded_lanes.any() else self._before[0]
+        words = np.empty(int(filled.max()) + 2, np.uint16)
+        for lane, count in enumerate(map(int, filled)):
+            if self._streams.get(lane, (-1, b""))[0] != count:
+                first = encode_tokens(self._queue[lane], count, words)
+                self._streams[lane] = count, words[first:].astype("<u2").tobytes()
+        return [self._streams[lane][1] for lane in range(len(filled))]
 
 
 def start_fit(
@@ -481,16 +493,8 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _assemble(
-    coded: int, base: bytes, tokens: npt.NDArray[np.int64], filled: npt.NDArray[np.int64]
-) -> bytes:
+def _assemble(coded: int, base: bytes, lanes: list[bytes]) -> bytes:
     """Mask of coded passes, lengths, base plane, lanes."""
     head = bytes([coded & 255, coded >> 8]) + _varint(len(base))
-    lanes = []
-    if coded:
-        words = np.zeros(int(filled.max()) + 2, np.uint16)
-        for k, count in enumerate(filled):
-            first = encode_tokens(tokens[k], count, words)
-            lanes.append(words[first:].astype("<u2").tobytes())
-            head += _varint(len(words) - first)
+    head += b"".join(_varint(len(lane) // 2) for lane in lanes)
     return head + base + b"".join(lanes)

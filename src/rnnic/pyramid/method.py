@@ -71,8 +71,8 @@ class PyramidMethod(Method):
         (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
         (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3),
         (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1),
-        (0.6, 0.58, 0.15, 0.18, 0.21, 0.13, 0.13, 0.17, 0.1),
-        (0.0, 0.0, -0.3, 0.06, 0.05, 0.17, 0.17, 0.16, 0.1),
+        (0.6, 0.46, 0.24, 0.145, 0.125, 0.09, 0.04, 0.1, 0.1),
+        (0.0, -0.74, -0.15, -0.1, 0.06, 0.06, 0.08, 0.06, 0.06),
     )
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
@@ -132,7 +132,6 @@ class PyramidMethod(Method):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
-        rough: bool = False,
         in_parts: bool = False,
         memory: Memory | None = None,
     ) -> EncodedTiles:
@@ -155,7 +154,6 @@ class PyramidMethod(Method):
             options,
             progress,
             reconstruct=reconstruct,
-            rough=rough,
             in_parts=in_parts,
             memory=memory,
         )

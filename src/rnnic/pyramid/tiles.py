@@ -25,6 +25,8 @@ _EXACT_LABEL = 4
 _LEAST_GROUPS, _MOST_GROUPS, _TILES_OF_GROUP = 4, 8, 4
 """Small groups land nearer to a target, threads share the tiles of one."""
 _Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
+_LEAST_HINTING = 2
+"""Searches foresee from encodes of this effort on."""
 _KEPT_PIXELS = 1 << 22
 """Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
 
@@ -38,7 +40,6 @@ def encode_tiles(
     progress: Progress | None,
     *,
     reconstruct: bool,
-    rough: bool,
     in_parts: bool,
     memory: Memory | None,
 ) -> EncodedTiles:
@@ -66,8 +67,7 @@ def encode_tiles(
             effort,
             options.neighbors,
             exact=options.exact_tiles,
-            tune=not rough,
-            hints=keep,
+            hints=keep and effort >= _LEAST_HINTING,
             memory=known,
         )
 
@@ -109,10 +109,12 @@ def encode_tiles(
     tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace, drawn=drawn, left=left)
     if not targeted:
         return tiles
-    if keep:
-        return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept))
-    groups = min(max(len(boxes) // _TILES_OF_GROUP, _LEAST_GROUPS), _MOST_GROUPS)
-    return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, groups, start, progress))
+    groups = min(max(len(boxes) // _TILES_OF_GROUP, _LEAST_GROUPS), _MOST_GROUPS, len(boxes))
+    groupwise = _TouchTiles(boxes, tiles, threads, groups, start, progress)
+    if not keep:
+        return replace(tiles, touch=groupwise)
+    wider = None if left else groupwise
+    return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept, wider))
 
 
 @dataclass
@@ -182,6 +184,7 @@ class _TouchLanes(_Touch):
     """Codes the same lane of all tiles anew, their finest pass."""
 
     kept: dict[TileBox, BestTile]
+    wider: _TouchTiles | None
     strength = 1.0
     hinting = True
 
@@ -206,6 +209,10 @@ class _TouchLanes(_Touch):
         """Return the sums over all tiles."""
         first, second = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
         return float(first), float(second)
+
+    def widened(self) -> EncodedTiles | None:
+        """Return the image with groups of tiles to code."""
+        return None if self.wider is None else replace(self.wider.tiles, touch=self.wider)
 
 
 def _trace(box: TileBox, params: PyramidParams, model: PyramidModel, payload: bytes) -> TileTrace:

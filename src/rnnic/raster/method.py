@@ -85,12 +85,11 @@ class RasterMethod(Method):
         progress: Progress | None,
         *,
         reconstruct: bool = True,
-        rough: bool = False,
         in_parts: bool = False,
         memory: Memory | None = None,
     ) -> EncodedTiles:
         """Encode an image; `control` is the error threshold."""
-        del reconstruct, rough, in_parts, memory  # the planner needs it; all encodes are quick
+        del reconstruct, in_parts, memory  # the planner needs it; all encodes are quick
         part = load_model(model.sections[SECTION]).part(pixels.shape[2])
         deep = pixels.dtype == np.uint16
         depth = plan_depth(control) if deep else Depth(0, control)
