@@ -10,6 +10,7 @@ every state of the sources that kernels are made of, and `_KernelCache` loads fr
 import hashlib
 import operator
 import os
+import pickle
 import shutil
 import sys
 import time
@@ -19,9 +20,12 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.environment import Environment, lookup_environment
 from numba.core.runtime import rtsys
 from numba.extending import intrinsic
+
+from rnnic._collector import paused_collector
 
 __all__ = ["add", "allocating", "cache_folder", "forced", "inlined", "jit", "mul", "sub"]
 
@@ -78,18 +82,61 @@ def _forget_old(kernels: Path) -> None:
 _FOLDER = _kernel_folder()
 
 
+def _environment(module: str, constants: list[Any], name: str) -> Any:
+    """Return the environment of a compiled function, without the module that the function comes from."""
+    known = lookup_environment(name)
+    if known is not None:
+        return known
+    made = Environment({"__name__": module})
+    made.consts[:] = constants
+    made.env_name = name
+    Environment._memo[name] = made
+    return made
+
+
+class _KernelUnpickler(pickle.Unpickler):
+    """Loads a compiled kernel."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name stands for."""
+        if (module, name) == ("numba.core.environment", "_rebuild_env"):
+            return _environment
+        return super().find_class(module, name)
+
+
+class _KernelFile(IndexDataCacheFile):  # type: ignore[misc]
+    """The compiled kernels of a function."""
+
+    def _load_data(self, name: str) -> Any:
+        with Path(self._data_path(name)).open("rb") as file:
+            return _KernelUnpickler(file).load()
+
+
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """Compiled kernels on disk.
+    """Compiled kernels on disk, which are machine code.
 
     Numba makes itself ready to compile before it looks for a compiled function: it imports what it knows of
-    Python and NumPy, a quarter of the time that a process needs to its first decoded image. Machine code
-    needs the runtime's symbols alone.
+    Python and NumPy, then the modules that parts of the function come from, and compiles its runtime. That is
+    a third of the time that a process needs to its first decoded image, and no kernel of `jit` needs it.
+
+    Parameters
+    ----------
+    function : callable
+    runtime : bool
+        Whether compiled kernels need Numba's runtime.
     """
+
+    def __init__(self, function: Callable[..., Any], *, runtime: bool) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _KernelFile(self._cache_path, self._impl.filename_base, stamp)
+        self._runtime = runtime
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return the compiled kernel for a signature, None where the cache has none."""
-        rtsys.initialize(target)
-        with self._guard_against_spurious_io_errors():
+        if self._runtime:
+            rtsys.initialize(target)
+        with paused_collector(), self._guard_against_spurious_io_errors():
             if (found := self._load_overload(signature, target)) is not None:
                 return found
         return None
@@ -103,7 +150,7 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     numba.config.CACHE_DIR = str(_FOLDER)
     try:
         if _LOADS_MACHINE_CODE_ALONE:
-            kernel._cache = _KernelCache(function)
+            kernel._cache = _KernelCache(function, runtime=options.get("_nrt", True))
         else:
             kernel.enable_caching()
     finally:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rnnic._collector import paused_collector
 from rnnic.container import Header, TileBox
 from rnnic.errors import FormatError, OptionError
 from rnnic.model import Model
@@ -229,7 +230,8 @@ def method_by_name(name: str) -> Method:
     """
     if name not in _REGISTRY:
         raise OptionError(f"no method {name!r}; there is {', '.join(METHOD_NAMES)}")
-    method = importlib.import_module(_REGISTRY[name]).METHOD
+    with paused_collector():
+        method = importlib.import_module(_REGISTRY[name]).METHOD
     assert isinstance(method, Method)
     return method
 
