@@ -139,31 +139,19 @@ def residuals_of(
     return np.concatenate(parts)
 
 
-def expected_magnitude(
-    x: Array, y: Array, start: Floats, rounds: int, trust: float, constant: float | None = None
-) -> Floats:
-    """Non-negative weights of the expected magnitude; other parameters as for `robust_filter`.
+def expected_magnitude(x: Array, y: Array, start: Floats, rounds: int, trust: float) -> Floats:
+    """Non-negative weights of the expected magnitude; parameters as for `robust_filter`.
 
     Fitted with a constant, which steadies the others; class edges take its place in the format.
-
-    Parameters
-    ----------
-    constant : float, optional
-        What it is. Where tables and edges are those of a model, it must not be fitted: they stand for the
-        constant of the model.
     """
     products = np.empty((len(x) + 2, len(x) + 2))
     gram, right = products[:-1, :-1], products[:-1, -1]
-    first = np.append(start, FIRST_CONSTANT if constant is None else constant)
+    first = np.append(start, FIRST_CONSTANT)
     weights = first.copy()
     for _ in range(rounds):
         magnitude_statistics(x, y, weights, products)
         prior = np.diag(gram) * trust / x.shape[1] + 1e-6
-        a, b = gram + np.diag(prior), right + prior * first
-        if constant is not None:
-            a[-1], b[-1] = 0, constant
-            a[-1, -1] = 1
-        non_negative(a, b, weights)
+        non_negative(gram + np.diag(prior), right + prior * first, weights)
     return weights[:-1]
 
 

@@ -10,7 +10,7 @@ from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.features import gather
 from rnnic.pyramid.fit import TAP_UNIT, WEIGHT_UNIT, Fit
 from rnnic.pyramid.fitting import expected_magnitude, residuals_at, robust_filter
-from rnnic.pyramid.format import STEP_SCALE, Pass, lane_rows
+from rnnic.pyramid.format import Pass, lane_rows
 from rnnic.pyramid.model import ACTIVITY_TERMS, MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
 from rnnic.pyramid.tuning_kernels import coding_cost, expected, quantise_rows
 
@@ -19,14 +19,8 @@ __all__ = ["PassInput", "fit_pass"]
 STRIP = 24
 SAMPLES = 24576
 LEAST_SAMPLES = 300
-TRUST, WEIGHTS_TRUST = 200.0, 1600.0
-"""Samples that the model's own filters and weights count for."""
-CONSTANT_STEPS = 1.5, 3.0, 6.0, 12.0, 24.0, 40.0
-CONSTANTS = (0.2, 0.19, 0.16, 0.12, 0.068, 0.045), (0.16, 0.12, 0.075, 0.065, 0.038, 0.027)
-"""Of the expected magnitude of luma and of chroma, in steps, by the step size in samples.
-
-Medians of training crops, with the weights of the model. They are given and not fitted: 0.6 % fewer bytes.
-"""
+TRUST = 200.0
+"""Samples that the model's own numbers count for."""
 BITS_PER_NUMBER = 5.0
 LEAST_EXPECTED = 0.15
 Array = npt.NDArray[np.float32]
@@ -57,8 +51,6 @@ def fit_pass(
         _sampled(step, given, fit, wanted) if coded is None else _seen(step, given, coded, wanted)
     )
     groups = range(len(found["activity"]))
-    size_of_step = given.scaled / STEP_SCALE * 2 ** ((level - 1) / 2)
-    constants = [float(np.interp(size_of_step, CONSTANT_STEPS, known)) for known in CONSTANTS]
     scales = [_expected(found, k, fit.activity[level, k]) for k in groups]
     rest = []
     for c, target in enumerate(found["target"]):
@@ -75,9 +67,7 @@ def fit_pass(
     for k in groups:
         size = rest[0] if k == 0 else rest[1] + rest[2]
         first = fit.activity[level, k].astype(np.int64)
-        weights = expected_magnitude(
-            found["activity"][k], size, first / 4096, 1, WEIGHTS_TRUST, constants[k]
-        )
+        weights = expected_magnitude(found["activity"][k], size, first / 4096, 2, TRUST)
         moved = first + WEIGHT_UNIT * np.rint((weights * 4096 - first) / WEIGHT_UNIT)
         moved = np.where((moved >= 0) & (moved <= MAX_ACTIVITY_WEIGHT), moved, first)
         before, after = coding_cost(size, scales[k]), coding_cost(size, _expected(found, k, moved))
