@@ -214,7 +214,11 @@ def test_another_weight_moves_size_and_error() -> None:
 
 
 def test_samples_are_blocks_from_all_over() -> None:
-    assert Sample(PHOTO).pixels is PHOTO
+    small = Sample(PHOTO)
+    assert small.pixels is PHOTO
+    assert small.some is not None
+    assert small.some.shape == (2 * 56, 2 * 56, 3)
+    assert Sample(PHOTO[:120]).some is None
     image = np.zeros((1100, 1600, 3), np.uint8)
     image[:, :, 0] = np.arange(1100)[:, None] // 5
     image[:, :, 1] = np.arange(1600) // 8
@@ -224,8 +228,14 @@ def test_samples_are_blocks_from_all_over() -> None:
         assert part[:, :, 0].max() > 170
         assert part[:, :, 0].min() < 40
         assert part[:, :, 1].max() > 160
+    assert sample.some is not None
+    assert sample.some.size <= sample.pixels.size / 2
+    assert np.ptp(sample.some[:, :, 0]) > 100
+    assert np.ptp(sample.some[:, :, 1]) > 100
     large = Sample(np.zeros((3000, 40_000, 1), np.uint8))
     assert large.pixels.size <= 64 * 112 * 112
+    assert large.some is not None
+    assert large.some.size <= 48 * 56 * 56
     assert large.psnr_beyond(4.0) == 0
 
 

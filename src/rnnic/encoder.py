@@ -120,7 +120,7 @@ class ImageEncoder:
     model: Model
     options: EncodeOptions
     metadata: Metadata
-    memory: Memory = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def of(

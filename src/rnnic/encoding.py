@@ -13,6 +13,7 @@ from rnnic.encoder import Encoded, ImageEncoder, Progress
 from rnnic.errors import OptionError
 from rnnic.landing import Landing, refine
 from rnnic.metadata import Metadata
+from rnnic.methods import Memory
 from rnnic.metrics import psnr
 from rnnic.options import EncodeOptions
 from rnnic.targets import Found, Search
@@ -206,13 +207,13 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
     """Find where to begin with a search."""
     options, method = encoder.options, encoder.method
     span = method.control_range(encoder.header.bit_depth)
-    sampling = replace(encoder, memory={})
+    encoders = {id(encoder.pixels): encoder}
 
     def encode(pixels: Pixels, control: float, effort: int) -> Encoded:
         lighter = replace(options, effort=effort)
-        if pixels is encoder.pixels:
-            return encoder.with_options(lighter).run(control, progress, "aiming")
-        return replace(sampling, pixels=pixels, options=lighter).run(control, progress, "aiming")
+        memory = Memory(usual=encoder.memory.any_tile)
+        own = encoders.setdefault(id(pixels), replace(encoder, pixels=pixels, memory=memory))
+        return own.with_options(lighter).run(control, progress, "aiming")
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT

@@ -7,7 +7,7 @@ import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -37,10 +37,25 @@ METHOD_NAMES = tuple(_REGISTRY)
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Progress = Callable[[float], None]
-Memory = dict[TileBox, Any]
-"""What a method keeps of tiles between encodes of the same pixels; it is the method's own affair."""
 TileDecoder = Callable[[memoryview, TileBox, TileBox, Pixels], None]
 """Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c), c without alpha."""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a method keeps of tiles between encodes of the same pixels; what that is, is its own affair.
+
+    ``usual`` is what it kept of a tile of another image like this one.
+    """
+
+    tiles: dict[TileBox, Any] = field(default_factory=dict)
+    usual: Any = None
+
+    @property
+    def any_tile(self) -> Any:
+        """What is kept of a tile in the middle, None if nothing is kept yet."""
+        boxes = sorted(self.tiles)
+        return self.tiles[boxes[len(boxes) // 2]] if boxes else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ _BLOCK, _BORDER = 56, 4
 _CELL = 128
 _MAX_CELLS = 256
 _MIN_CELLS = 12
+_SOME = 32
 _LOOKED_AT = 1 << 15
 """About so many pixels of an image are compared with their neighbours."""
 _RESPONSE = 8.0
@@ -48,16 +49,12 @@ class Sample:
         self.pixels = pixels
         self.share = 1.0
         """The share of the image's pixels that are in the sample."""
+        blocks = _blocks_of(pixels, down, across)
+        self.some = _some_of(blocks) if blocks.size else None
+        """A few blocks, None for the smallest images."""
         if self.whole:
             return
-        blocks = np.empty((down, _BLOCK, across, _BLOCK, pixels.shape[2]), pixels.dtype)
-        for row in range(down):
-            for column in range(across):
-                # The middle of a cell, at even coordinates.
-                y = ((2 * row + 1) * height // (2 * down) - _BLOCK // 2) & ~1
-                x = ((2 * column + 1) * width // (2 * across) - _BLOCK // 2) & ~1
-                blocks[row, :, column] = pixels[y : y + _BLOCK, x : x + _BLOCK]
-        self.pixels = blocks.reshape(down * _BLOCK, across * _BLOCK, -1)
+        self.pixels = _side_by_side(blocks)
         self.share = self.pixels.size / pixels.size
         by = max(1, math.isqrt(height * width // _LOOKED_AT))
         self._of_image = _squared_differences(pixels, by)
@@ -104,6 +101,33 @@ class Sample:
     def _means(self, of: Callable[[_Floats], _Floats]) -> tuple[float, float]:
         """Return the means of a function of squared differences, in the image and in the sample."""
         return float(of(self._of_image).mean()), float(of(self._of_sample).mean())
+
+
+def _blocks_of(pixels: Pixels, down: int, across: int) -> Pixels:
+    """Return blocks, (`down`, `across`, height, width, c), from the middle of equal cells."""
+    height, width, channels = pixels.shape
+    blocks = np.empty((down, across, _BLOCK, _BLOCK, channels), pixels.dtype)
+    for row in range(down):
+        for column in range(across):
+            # At even coordinates, as the pyramid's passes look at rows and columns by turns.
+            y = ((2 * row + 1) * height // (2 * down) - _BLOCK // 2) & ~1
+            x = ((2 * column + 1) * width // (2 * across) - _BLOCK // 2) & ~1
+            blocks[row, column] = pixels[y : y + _BLOCK, x : x + _BLOCK]
+    return blocks
+
+
+def _side_by_side(blocks: Pixels) -> Pixels:
+    """Make an image of blocks."""
+    down, across, height, width, channels = blocks.shape
+    return blocks.swapaxes(1, 2).reshape(down * height, across * width, channels)
+
+
+def _some_of(blocks: Pixels) -> Pixels:
+    """Make an image of some of the blocks, from all over: half of them, or fewer of many."""
+    count = blocks.shape[0] * blocks.shape[1]
+    every = 1 if count < _MIN_CELLS else max(2, math.ceil(count / _SOME))
+    columns = math.ceil(math.sqrt(every))
+    return _side_by_side(blocks[:: math.ceil(every / columns), ::columns])
 
 
 def _squared_differences(pixels: Pixels, by: int) -> _Floats:

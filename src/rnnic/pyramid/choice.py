@@ -72,15 +72,16 @@ class _Fitted(NamedTuple):
 class TileMemory:
     """What encodes of the same tile at several steps share.
 
-    That is what depends on its pixels alone, and filters fitted at a step that is near.
+    That is what depends on its pixels alone, and filters fitted at a step that is near; at first those of
+    ``usual``, a tile of another image like its own.
     """
 
-    def __init__(self, pixels: Pixels) -> None:
+    def __init__(self, pixels: Pixels, usual: "TileMemory | None" = None) -> None:
         self._pixels = pixels
         self._exact: bytes | None = None
         self._hopeless = 0.0
         self._merged: tuple[bytes, bytes, Pixels] | None = None
-        self._fitted: _Fitted | None = None
+        self._fitted: _Fitted | None = None if usual is None else usual._fitted
         self.flat = False
         """Whether the tile once needed so few bits that its finest pass may have none."""
 

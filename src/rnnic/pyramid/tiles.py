@@ -57,9 +57,10 @@ def encode_tiles(
 
     def start(box: TileBox) -> BestTile:
         tile = pixels[window_of(box)]
-        known = TileMemory(tile)
-        if memory is not None:
-            known = memory.setdefault(box, known)
+        if memory is None:
+            known = TileMemory(tile)
+        else:
+            known = memory.tiles.setdefault(box, TileMemory(tile, memory.usual))
         return BestTile(
             tile,
             params,
