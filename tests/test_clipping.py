@@ -74,7 +74,7 @@ def test_clipped_samples_cost_less(bit_depth: int, monkeypatch: pytest.MonkeyPat
     again = TileEncoder(image, params, model, fit=first.fit, targets=first.relaxed(image))
     assert cost(again) < 1.005 * usual
     monkeypatch.setattr("rnnic.pyramid.encoder.distance_beyond", lambda _params: np.float32(0))
-    assert usual < 0.996 * cost(TileEncoder(image, params, model))
+    assert usual < 0.997 * cost(TileEncoder(image, params, model))
 
 
 def test_high_efforts_encode_again_where_much_is_clipped() -> None:

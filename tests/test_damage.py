@@ -43,6 +43,11 @@ def flipped(data: bytes, at: int) -> bytes:
     return bytes(changed)
 
 
+def with_length(data: bytes, begin: int, length: int) -> bytes:
+    """Return a file that says the payload from `begin` on has another length."""
+    return data[: begin - 4] + length.to_bytes(4, "little") + data[begin:]
+
+
 @pytest.mark.parametrize("method", ["pyramid", "raster"])
 @pytest.mark.parametrize(("channels", "dtype"), FORMATS)
 def test_other_tiles_are_as_they_were(channels: int, dtype: Any, method: str) -> None:
@@ -111,7 +116,8 @@ def test_an_only_tile_is_used_as_far_as_it_goes() -> None:
     begin, end = tile_span(data, 0)
     for bad, fill in (
         (flipped(data, (begin + end) // 2), "grey"),
-        (flipped(data, begin - 4), "grey"),
+        (with_length(data, begin, end - begin - 16), "grey"),
+        (with_length(data, begin, end - begin + 16), "coarser levels"),
         (flipped(data, begin - 1), "coarser levels"),
         (data[: (begin + end) // 2], "coarser levels"),
         (data[:begin], "grey"),

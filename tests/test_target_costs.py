@@ -145,7 +145,7 @@ def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) 
     assert not {112} & set(fitted)
 
 
-@pytest.mark.parametrize("goal", [39.0, 42.0, 47.0])
+@pytest.mark.parametrize("goal", [39.0, 41.0, 47.0])
 def test_lanes_are_coded_once_or_twice(monkeypatch: pytest.MonkeyPatch, goal: float) -> None:
     """What the finest pass will give is foreseen: its lanes land on a PSNR, and few are coded again."""
     coded: list[float] = []

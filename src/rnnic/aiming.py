@@ -48,15 +48,15 @@ _STRONGER = 1.17
 _CURVE = 0.9
 """A PSNR falls with the weight of bits to this power (training crops, 0.2 to 2.2 times the usual)."""
 _USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
-_SAVED = 0.02
-"""What efforts with a trellis add to the PSNR, and the share of bytes they save (training crops)."""
+_SAVED, _TRUST_SAVED = 0.02, 0.8
+"""What efforts with a trellis add to the PSNR, the share of bytes they save, and how much what they save in a
+few blocks counts (training crops)."""
 _TOLD_BITS = math.log(0.5), math.log(1.5)
 _TOLD = (0.45, 0.85), (0.115, 0.065)
 _GREY_MORE, _MORE_PER_EFFORT = 0.04, 0.015
 """How much what they add to a few blocks counts at two rates, and how many dB come to it; more without
 colours, and with the effort. What they add to the image is foreseen with a standard deviation of 0.04 dB so,
 0.07 without colours, where the usual is 0.15 off (training crops)."""
-_TRUST_SAVED = 0.8
 
 
 class Made(Protocol):

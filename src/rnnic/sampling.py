@@ -19,6 +19,7 @@ _CELL = 128
 _MAX_CELLS = 256
 _MIN_CELLS = 12
 _SOME = 32
+"""A few blocks of a sample are about so many, or half of them."""
 _LOOKED_AT = 1 << 15
 """About so many pixels of an image are compared with their neighbours."""
 _RESPONSE = 8.0
