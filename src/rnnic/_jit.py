@@ -1,39 +1,54 @@
-"""The one place where Numba is configured.
+"""The one place where kernels are made of Python functions.
 
-Kernels release the GIL, are compiled without fast-math so that every machine computes the same numbers,
-and are cached on disk. Numba's own cache looks at the age of a kernel's file alone, not at the
-functions and constants that the kernel takes from other files; so the cache has a folder of its own for
-every state of the sources that kernels are made of, and `_KernelCache` loads from it in half of the time.
-``RNNIC_JIT_CACHE=0`` turns it off, ``NUMBA_DISABLE_JIT=1`` runs kernels as plain Python.
+Kernels release the GIL and are compiled without fast-math, so that every machine computes the same numbers.
+They do without Numba's runtime: they make no arrays, and no references to arrays are counted, which took a
+tenth of the decoding time. They are kept on disk, in a folder of its own for every state of the sources that
+kernels are made of, as they take functions and constants from other files than their own.
+``RNNIC_JIT_CACHE=0`` keeps none, ``NUMBA_DISABLE_JIT=1`` runs kernels as plain Python.
 """
 
+import contextlib
+import functools
 import hashlib
+import marshal
+import math
 import operator
 import os
-import pickle
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.environment import Environment, lookup_environment
-from numba.core.runtime import rtsys
-from numba.extending import intrinsic
 
+from rnnic import _machine_code
 from rnnic._collector import paused_collector
 
-__all__ = ["add", "allocating", "cache_folder", "forced", "inlined", "jit", "mul", "sub"]
+__all__ = [
+    "DISABLED",
+    "Kernel",
+    "add",
+    "cache_folder",
+    "forced",
+    "inlined",
+    "jit",
+    "mul",
+    "reshaped",
+    "sub",
+    "tell_of_compiling",
+]
 
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+"""Whether kernels run as plain Python."""
 _KEPT_SECONDS = 60 * 24 * 3600
 _KERNEL_PARTS = ("entropy", "lossless", "pyramid", "raster", "search")
 """Packages that kernels, and what they are compiled with, come from; and none from elsewhere."""
-_LOADS_MACHINE_CODE_ALONE = (0, 60) <= numba.version_info.short < (0, 69)
-"""Whether this is one of Numba's versions that `_KernelCache` was tried with."""
+_LOCK = threading.RLock()
+_listeners: list[Callable[[], None]] = []
 
 
 def cache_folder() -> Path:
@@ -49,26 +64,29 @@ def cache_folder() -> Path:
     return base / "rnnic"
 
 
+@functools.cache
 def _kernel_folder() -> Path | None:
-    """Return the folder of this state's compiled kernels, None where nothing can be cached."""
-    if os.environ.get("RNNIC_JIT_CACHE", "1") == "0" or numba.config.DISABLE_JIT:
+    """Return the folder of this state's compiled kernels, None where nothing can be kept."""
+    if os.environ.get("RNNIC_JIT_CACHE", "1") == "0":
         return None
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    digest.update(Path(__file__).read_bytes())
+    for own in ("_jit.py", "_machine_code.py", "_compiling.py"):
+        digest.update((package / own).read_bytes())
     for part in _KERNEL_PARTS:
         for path in sorted((package / part).rglob("*.py")):
             digest.update(path.read_bytes())
+    digest.update(_machine_code.versions())
     kernels = cache_folder() / "kernels"
-    own = kernels / digest.hexdigest()[:16]
+    folder = kernels / digest.hexdigest()[:16]
     try:
-        if not own.exists():
-            own.mkdir(parents=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
             _forget_old(kernels)
-        os.utime(own)
+        os.utime(folder)
     except OSError:
         return None
-    return own if os.access(own, os.W_OK) else None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _forget_old(kernels: Path) -> None:
@@ -79,109 +97,122 @@ def _forget_old(kernels: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-_FOLDER = _kernel_folder()
+@contextlib.contextmanager
+def tell_of_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` whenever, in a block, a kernel is going to be compiled."""
+    if not _machine_code.SUPPORTED:
+        from rnnic import _compiling
+
+        with _compiling.tell_of_compiling(tell):
+            yield
+        return
+    _listeners.append(tell)
+    try:
+        yield
+    finally:
+        _listeners.remove(tell)
 
 
-def _environment(module: str, constants: list[Any], name: str) -> Any:
-    """Return the environment of a compiled function, without the module that the function comes from."""
-    known = lookup_environment(name)
-    if known is not None:
-        return known
-    made = Environment({"__name__": module})
-    made.consts[:] = constants
-    made.env_name = name
-    Environment._memo[name] = made
-    return made
+class Kernel:
+    """A function that is compiled when first called with arguments of certain types.
 
-
-class _KernelUnpickler(pickle.Unpickler):
-    """Loads a compiled kernel."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a name stands for."""
-        if (module, name) == ("numba.core.environment", "_rebuild_env"):
-            return _environment
-        return super().find_class(module, name)
-
-
-class _KernelFile(IndexDataCacheFile):  # type: ignore[misc]
-    """The compiled kernels of a function."""
-
-    def _load_data(self, name: str) -> Any:
-        with Path(self._data_path(name)).open("rb") as file:
-            return _KernelUnpickler(file).load()
-
-
-class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """Compiled kernels on disk, which are machine code.
-
-    Numba makes itself ready to compile before it looks for a compiled function: it imports what it knows of
-    Python and NumPy, then the modules that parts of the function come from, and compiles its runtime. That is
-    a third of the time that a process needs to its first decoded image, and no kernel of `jit` needs it.
+    Python calls it with numbers, arrays and tuples of these, by position, and gets a number or nothing.
+    Other kernels may give it, and get, whatever Numba knows.
 
     Parameters
     ----------
     function : callable
-    runtime : bool
-        Whether compiled kernels need Numba's runtime.
+    options
+        Those of `numba.njit`.
     """
 
-    def __init__(self, function: Callable[..., Any], *, runtime: bool) -> None:
-        super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
-        self._cache_file = _KernelFile(self._cache_path, self._impl.filename_base, stamp)
-        self._runtime = runtime
+    __name__: str
 
-    def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return the compiled kernel for a signature, None where the cache has none."""
-        if self._runtime:
-            rtsys.initialize(target)
-        with paused_collector(), self._guard_against_spurious_io_errors():
-            if (found := self._load_overload(signature, target)) is not None:
-                return found
-        return None
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        functools.update_wrapper(self, function)
+        self._function: Any = function
+        self._options = options
+        self._entries: dict[Any, Callable[[list[int]], Any]] = {}
+        self._needs_numba = not _machine_code.SUPPORTED
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Compute what the function computes."""
+        if self._needs_numba:
+            return self._cached(*arguments)
+        slots = [0] * _machine_code.FIRST
+        key = _machine_code.describe(arguments, slots)
+        entry = self._entries.get(key) or self._entry(key, arguments)
+        return entry(slots) if entry else self._cached(*arguments)
+
+    def _with_compiled_names(self) -> Callable[..., Any]:
+        """Return the function, for which other kernels are what Numba takes for them."""
+        function = self._function
+        names = {
+            name: value.compiled if isinstance(value, (Kernel, _Operation)) else value
+            for name, value in function.__globals__.items()
+            if name in function.__code__.co_names or name == "__name__"
+        }
+        return FunctionType(function.__code__, names)
+
+    @functools.cached_property
+    def compiled(self) -> Any:
+        """What Numba takes for it in other kernels."""
+        from rnnic import _compiling
+
+        return _compiling.compiled(self._with_compiled_names(), **self._options)
+
+    @functools.cached_property
+    def _cached(self) -> Any:
+        """Numba's function with Numba's own cache, for systems where code is not loaded without it."""
+        from rnnic import _compiling
+
+        with _LOCK:
+            return _compiling.callable_by_python(
+                self._with_compiled_names(), _kernel_folder(), **self._options
+            )
+
+    def _entry(self, key: Any, arguments: tuple[Any, ...]) -> Callable[[list[int]], Any] | None:
+        """Load the machine code for arguments of the types of these, compile it before if need be."""
+        with _LOCK, paused_collector():
+            if key in self._entries or self._needs_numba:
+                return self._entries.get(key)
+            folder = _kernel_folder()
+            kind = repr(key).encode() + marshal.dumps(self._function.__code__)
+            name = f"{self.__module__}.{self.__name__}-{hashlib.sha256(kind).hexdigest()[:16]}"
+            code = _machine_code.read(folder / name) if folder else None
+            if code is None:
+                from rnnic import _compiling
+
+                for tell in _listeners:
+                    tell()
+                code = _compiling.compile_entry(self.compiled, arguments)
+                if folder:
+                    _machine_code.write(folder / name, code)
+            if not code.binary:
+                self._needs_numba = True
+                return None
+            self._entries[key] = _machine_code.load(code)
+            return self._entries[key]
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    kernel = numba.njit(nogil=True, **options)(function)
-    if _FOLDER is None:
-        return kernel
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_FOLDER)
-    try:
-        if _LOADS_MACHINE_CODE_ALONE:
-            kernel._cache = _KernelCache(function, runtime=options.get("_nrt", True))
-        else:
-            kernel.enable_caching()
-    finally:
-        numba.config.CACHE_DIR = before
-    return kernel
+class _Operation:
+    """An operation that kernels have and Numba has not.
 
-
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile a kernel that is given all the arrays it needs, and returns none.
-
-    Without Numba's runtime, no references to arrays are counted: that took a tenth of the decoding time.
+    Parameters
+    ----------
+    make : callable
+        Takes what Numba takes for it from the module `rnnic._compiling`.
     """
-    return _compiled(function, _nrt=False)
 
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
 
-def allocating(function: Callable[..., Any]) -> Any:
-    """Compile a kernel that makes arrays."""
-    return _compiled(function)
+    @functools.cached_property
+    def compiled(self) -> Any:
+        """What Numba takes for it."""
+        from rnnic import _compiling
 
-
-def forced(function: Callable[..., Any]) -> Any:
-    """Compile a small kernel, see `jit`, which the machine code's optimiser must not call."""
-    return _compiled(function, _nrt=False, forceinline=True)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a part of kernels into each of them.
-
-    For what an inner loop calls with arrays: a call of its own would copy their descriptions.
-    """
-    return numba.njit(inline="always")(function)
+        return self._make(_compiling)
 
 
 def _in_32_bits(name: str, plain: Callable[[Any, Any], Any]) -> Any:
@@ -190,24 +221,41 @@ def _in_32_bits(name: str, plain: Callable[[Any, Any], Any]) -> Any:
     Numba reckons in 64 bits, and its optimiser can't always tell that 32 will do; then vectors hold half
     as many numbers.
     """
-    if numba.config.DISABLE_JIT:
+    if DISABLED:
         return lambda a, b: np.int32(plain(np.int32(a), np.int32(b)))
-    narrow = numba.types.int32
+    return _Operation(lambda compiling: compiling.in_32_bits(name))
 
-    def operation(_context: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            narrowed = [
-                context.cast(builder, value, kind, narrow)
-                for value, kind in zip(values, signature.args, strict=True)
-            ]
-            return getattr(builder, name)(*narrowed)
 
-        return narrow(a, b), generate
-
-    operation.__name__ = name
-    return intrinsic(operation)
+def _reshaped(array: Any, shape: tuple[int, ...]) -> Any:
+    """Return the first elements of a contiguous array in another shape."""
+    return array.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
 add = _in_32_bits("add", operator.add)
 sub = _in_32_bits("sub", operator.sub)
 mul = _in_32_bits("mul", operator.mul)
+reshaped: Any = _reshaped if DISABLED else _Operation(lambda compiling: compiling.reshaped)
+
+
+def _kernel(function: Callable[..., Any], **options: Any) -> Any:
+    if DISABLED:
+        return function
+    return Kernel(function, **options)
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Make a kernel, which is given all the arrays it needs."""
+    return _kernel(function)
+
+
+def forced(function: Callable[..., Any]) -> Any:
+    """Make a small kernel that the machine code's optimiser must not call."""
+    return _kernel(function, forceinline=True)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Make a part of kernels that is compiled into each of them.
+
+    For what an inner loop calls with arrays: a call of its own would copy their descriptions.
+    """
+    return _kernel(function, inline="always")

@@ -164,27 +164,17 @@ def compile_notice(quiet: bool = False) -> Iterator[None]:
     if quiet:
         yield
         return
-    from numba.core import event
+    from rnnic._jit import tell_of_compiling
 
-    lock = threading.Lock()
+    first = threading.Lock()
 
-    class Notice(event.Listener):  # type: ignore[misc]  # Numba has no types
-        told = False
-
-        def on_start(self, event: Any) -> None:
-            kernel = event.data["dispatcher"].py_func.__module__
-            with lock:
-                if self.told or not kernel.startswith("rnnic."):
-                    return
-                self.told = True
+    def tell() -> None:
+        if first.acquire(blocking=False):
             clear = "\r\x1b[K" if sys.stderr.isatty() else ""
             click.echo(
                 f"{clear}rnnic: compiling kernels for this machine (first run only, up to a minute)",
                 err=True,
             )
 
-        def on_end(self, event: Any) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Notice()):
+    with tell_of_compiling(tell):
         yield

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.errors import FormatError, TruncatedError
-from rnnic.lossless.filters import filter_rows, unfilter_rows
+from rnnic.lossless.filters import FILTERS, filter_rows, unfilter_rows
 from rnnic.lossless.merging import Colours, distinct_colours
 
 __all__ = ["MAX_COLOURS", "decode_lossless", "encode_lossless", "encode_within", "looks_drawn"]
@@ -73,7 +73,7 @@ def encode_within(colours: Colours, most: float, pixels: Pixels | None = None) -
     for head, rows, distance in _representations(colours, pixels):
         for only in (PLAIN, UPPER, ADAPTIVE):
             filtered = np.empty(rows.shape[0] * (rows.shape[1] + 1), np.uint8)
-            count = filter_rows(rows, distance, only, filtered)
+            count = filter_rows(rows, distance, only, np.zeros(FILTERS, np.int64), filtered)
             raw = filtered[:count].tobytes()
             enough = most if best is None else min(most, len(best))
             if math.isfinite(enough) and len(zlib.compress(raw, 1)) > HOPELESS * enough + SPARE:

@@ -6,7 +6,7 @@ less than a thousandth of an empty screen.
 
 import numpy as np
 
-from rnnic._jit import allocating, forced, inlined, jit
+from rnnic._jit import forced, inlined, jit
 
 __all__ = ["FILTERS", "filter_rows", "unfilter_rows"]
 
@@ -44,8 +44,8 @@ def neighbours(rows, y, x, distance):
     return left, upper, corner
 
 
-@allocating
-def filter_rows(data, distance, only, out):
+@jit
+def filter_rows(data, distance, only, sums, out):
     """Filter rows.
 
     Parameters
@@ -55,6 +55,8 @@ def filter_rows(data, distance, only, out):
         Bytes of a pixel.
     only : int
         Filter of all rows, or -1: that whose bytes, taken as signed, are smallest in sum.
+    sums : int64 array, (FILTERS,)
+        Room.
     out : uint8 array, (height * (1 + bytes),)
         Number of the filter, then the filtered row unless it repeats the one above; row by row.
 
@@ -64,7 +66,6 @@ def filter_rows(data, distance, only, out):
         How much of ``out`` is filled.
     """
     height, width = data.shape
-    sums = np.zeros(FILTERS, np.int64)
     n = 0
     for y in range(height):
         repeated = y > 0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import allocating, jit
+from rnnic._jit import jit
 
 __all__ = ["Colours", "colours_to_keep", "distinct_colours", "merge_colours", "merged"]
 
@@ -82,7 +82,8 @@ def colours_to_keep(colours: Colours, limit: float, most: int) -> npt.NDArray[np
     cells, owner = _cells(table, counts)
     weights = np.bincount(owner, counts, len(cells))
     kept = np.ones(len(cells), np.bool_)
-    remove_colours(table[cells].astype(np.float32), weights, limit, most, kept)
+    room = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.float32)
+    remove_colours(table[cells].astype(np.float32), weights, limit, most, kept, *room)
     return cells[kept]
 
 
@@ -152,12 +153,13 @@ def nearest_left(colours, kept, i):
     return at, best
 
 
-@allocating
-def remove_colours(colours, weights, limit, most, kept):
-    """Clear ``kept`` of colours that others may stand for; ``weights``, their pixels, move along."""
+@jit
+def remove_colours(colours, weights, limit, most, kept, near, away):
+    """Clear ``kept`` of colours that others may stand for; ``weights``, their pixels, move along.
+
+    ``near`` and ``away``, int64 and float32, are room for a number of each colour.
+    """
     n = colours.shape[0]
-    near = np.zeros(n, np.int64)
-    away = np.zeros(n, np.float32)
     for i in range(n):
         near[i], away[i] = nearest_left(colours, kept, i)
     left = n

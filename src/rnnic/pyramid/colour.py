@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import allocating, jit
+from rnnic._jit import jit
 from rnnic.pyramid.fit import COLOUR_ONE, DEFAULT_COLOUR
 
 __all__ = ["DEPTH_SCALE", "choose_colour", "forward_matrix"]
@@ -65,7 +65,7 @@ def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> npt.ND
     best_cost, best = np.inf, fixed
     for start in (fixed, vectors[:, ::-1].T):
         matrix = np.array(start, order="C")  # a copy: the search turns it in place
-        cost = pattern_search(scaled, matrix)
+        cost = pattern_search(scaled, matrix, np.empty((3, 3)))
         if cost < best_cost:
             best_cost, best = cost, matrix
     best = best[np.argsort(-np.abs(residuals @ best.T).sum(axis=0), kind="stable")]
@@ -125,12 +125,14 @@ def spread_cost(residuals, matrix):
     return (total + math.log2(product)) / residuals.shape[0]
 
 
-@allocating
-def pattern_search(residuals, matrix):
-    """Turn ``matrix`` about its own axes while that lowers the cost; returns the cost."""
+@jit
+def pattern_search(residuals, matrix, trial):
+    """Turn ``matrix`` about its own axes while that lowers the cost, which is returned.
+
+    ``trial`` is room for a matrix.
+    """
     cost = spread_cost(residuals, matrix)
     angle = 0.2
-    trial = np.empty((3, 3))
     while angle > 0.01:
         improved = False
         for axis in range(3):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import int32
 
-from rnnic._jit import inlined, jit
+from rnnic._jit import inlined, jit, reshaped
 from rnnic.pyramid.format import MAX_GRADIENT_WEIGHT, PACKED
 from rnnic.pyramid.kernels import (
     copy_unpaired,
@@ -206,19 +206,16 @@ def decode_passes(
     components, groups = samples[0].shape[0], energies[0].shape[0]
     luma, chroma, activity = filters
     weights, left = room
-    area = (height + 4) * (width + 4)
-    p = samples[0].reshape(-1)[: components * area].reshape(components, height + 4, width + 4)
-    e = energies[0].reshape(-1)[: groups * area].reshape(groups, height + 4, width + 4)
+    p = reshaped(samples[0], (components, height + 4, width + 4))
+    e = reshaped(energies[0], (groups, height + 4, width + 4))
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)
         entry_weights(tables[PACKED], weights, left)
         final = i == plans.shape[0] - 1
         rows_high, columns = (0, 0) if final else (high + 4, wide + 4)
-        area = rows_high * columns
-        c = samples[(i + 1) % 2].reshape(-1)[: components * area]
-        f = energies[(i + 1) % 2].reshape(-1)[: groups * area]
-        c, f = c.reshape(components, rows_high, columns), f.reshape(groups, rows_high, columns)
+        c = reshaped(samples[(i + 1) % 2], (components, rows_high, columns))
+        f = reshaped(energies[(i + 1) % 2], (groups, rows_high, columns))
         own = luma[level], chroma[level], weights, left
         if not decode_pass(
             (p, e, c, f),

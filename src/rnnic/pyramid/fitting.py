@@ -15,6 +15,8 @@ from rnnic.pyramid.model import (
     rare_contexts,
 )
 from rnnic.pyramid.tuning_kernels import (
+    CHUNK,
+    LANES,
     filter_statistics,
     magnitude_statistics,
     non_negative,
@@ -60,18 +62,27 @@ def robust_filter(x: Array, y: Array, start: Floats, rounds: int, trust: float) 
     products = np.empty((len(x) + 1, len(x) + 1))
     gram, right = products[:-1, :-1], products[:-1, -1]
     taps = start.copy()
+    room = _room(len(products), len(y))
     for _ in range(rounds):
-        filter_statistics(x, y, taps, products)
+        filter_statistics(x, y, taps, room, products)
         prior = np.diag(gram) * trust / x.shape[1] + 1e-4 * np.trace(gram) / len(x) + 1e-6
         a, b = gram + np.diag(prior), right + prior * start
-        taps = solve(a, b, len(x))
+        taps = b.copy()
+        solve(a.copy(), taps)
         totals = [np.abs(taps[first:end]).sum() for first, end in loops]
         if max(totals) > MAX_FEEDBACK:
             for (first, end), total in zip(loops, totals, strict=True):
                 taps[first:end] *= min(1.0, MAX_FEEDBACK / max(total, MAX_FEEDBACK))
             b -= a[:, free:] @ taps[free:]
-            taps[:free] = solve(a, b, free)
+            solve(a[:free, :free].copy(), b[:free])
+            taps[:free] = b[:free]
     return taps
+
+
+def _room(count: int, samples: int) -> tuple[Array, Array, Array]:
+    """Return room for statistics of ``count`` features and targets; rows end in zeros."""
+    rows = np.zeros((count, -(-samples // CHUNK) * CHUNK), np.float32)
+    return rows, np.empty((count, count, LANES), np.float32), np.empty(samples, np.float32)
 
 
 def to_taps(taps: Floats) -> npt.NDArray[np.int16]:
@@ -148,8 +159,9 @@ def expected_magnitude(x: Array, y: Array, start: Floats, rounds: int, trust: fl
     gram, right = products[:-1, :-1], products[:-1, -1]
     first = np.append(start, FIRST_CONSTANT)
     weights = first.copy()
+    room = _room(len(products), len(y))
     for _ in range(rounds):
-        magnitude_statistics(x, y, weights, products)
+        magnitude_statistics(x, y, weights, room, products)
         prior = np.diag(gram) * trust / x.shape[1] + 1e-6
         non_negative(gram + np.diag(prior), right + prior * first, weights)
     return weights[:-1]

@@ -29,7 +29,8 @@ def pyramid_of(
     matrix = forward_matrix(fit.colour, params.channels, params.bit_depth)
     middle = np.float32(128 * DEPTH_SCALE[params.bit_depth])
     pixels = np.ascontiguousarray(pixels)
-    to_components(pixels, matrix, middle, white_of(params.bit_depth), beyond, plane)
+    rows = np.empty((params.channels, width), np.float32)
+    to_components(pixels, matrix, middle, white_of(params.bit_depth), beyond, rows, plane)
     if deep:
         np.rint(plane, out=plane)
     levels = [plane]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnic._jit import allocating
+from rnnic._jit import jit
 from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables
 from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
@@ -28,14 +28,14 @@ ESCAPE = (1 << SYMBOL_BITS) - 1
 """The encoder's number of the escape in every table, whose entries end before it."""
 
 
-@allocating
-def _nearest(entries, numbers, points, k, out):
+@jit
+def _nearest(entries, numbers, points, k, distance, out):
     """Search outwards along the first coordinate, by which ``entries`` are sorted.
 
     ``out`` gets the ``k`` best ``numbers`` of each point, of equally near ones the lower first.
+    ``distance`` is room for float32 (k,).
     """
     count = entries.shape[0]
-    distance = np.empty(k, np.float32)
     for i in range(points.shape[0]):
         right = np.searchsorted(entries[:, 0], points[i, 0])
         left = right - 1
@@ -82,7 +82,7 @@ def _candidates(
         return nearest_entries(neighbors, points, queries, k, NEIGHBOR_REACH)
     out = np.zeros((len(queries), k), np.int64)
     order = np.argsort(points[:, 0], kind="stable")
-    _nearest(points[order], order, queries, k, out)
+    _nearest(points[order], order, queries, k, np.empty(k, np.float32), out)
     return out
 
 

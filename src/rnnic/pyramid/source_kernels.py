@@ -1,9 +1,8 @@
 """Kernels that make the pyramid of an image: components, and means of pairs (encoder only)."""
 
-import numpy as np
 from numpy import float32, int32
 
-from rnnic._jit import add, allocating, forced, jit
+from rnnic._jit import add, forced, jit, reshaped
 from rnnic.pyramid.clipping import crowding
 
 __all__ = ["average_columns", "average_rows", "to_components"]
@@ -26,17 +25,17 @@ def split_channels(line, width, middle, rows):
             third[x] = float32(line[3 * x + 2]) - middle
 
 
-@allocating
-def to_components(pixels, matrix, middle, white, beyond, out):
+@jit
+def to_components(pixels, matrix, middle, white, beyond, rows, out):
     """Turn pixels, contiguous (height, width, channels), into components about ``middle``.
 
     Components are float32, in 1/64 of an 8-bit sample. Samples that are 0 or ``white`` are taken to lie
-    ``beyond`` by as much, less where few are; see `rnnic.pyramid.clipping`.
+    ``beyond`` by as much, less where few are; see `rnnic.pyramid.clipping`. ``rows`` is room for float32
+    (channels, width).
     """
     width, channels = pixels.shape[1], pixels.shape[2]
-    rows = np.empty((channels, width), np.float32)
     for y in range(pixels.shape[0]):
-        line = pixels[y].reshape(-1)
+        line = reshaped(pixels[y], (width * channels,))
         split_channels(line, width, middle, rows)
         if beyond > 0:
             clipped = int32(0)

@@ -118,6 +118,7 @@ def _sampled(step: Pass, given: PassInput, fit: Fit, wanted: int) -> dict[str, A
     activity = np.zeros((2, columns), np.int32)
     d, r, m = (np.zeros((k, high + 3, columns + 2), np.int32) for k in (3, 3, 2))
     children = np.zeros((channels, 2, step.width + 4), np.int16)
+    gradients, target = np.empty((3, columns), np.int16), np.empty(columns, np.float32)
     state: dict[str, Any] = given._asdict() | {"differences": d, "residuals": r, "magnitudes": m}
     stride = max(strips * high * columns // wanted, 1) | 1
     parts = []
@@ -127,7 +128,7 @@ def _sampled(step: Pass, given: PassInput, fit: Fit, wanted: int) -> dict[str, A
         quantise_rows(
             given.parents, given.energies, given.source, first, high, columns, step.along_x,
             fit.luma[step.level], fit.chroma[step.level], weights, np.int32(given.scaled), base,
-            activity, residual, d, r, m, children,
+            activity, residual, d, r, m, children, gradients, target,
         )  # fmt: skip
         # The first row of a strip has nothing above.
         begin = (first + (high > 1)) * columns

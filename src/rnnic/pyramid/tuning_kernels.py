@@ -3,10 +3,12 @@
 import numpy as np
 from numpy import float32, int32, sqrt, uint64
 
-from rnnic._jit import allocating, forced, jit
+from rnnic._jit import forced, jit, reshaped
 from rnnic.pyramid.kernels import row_context, row_rebuild
 
 __all__ = [
+    "CHUNK",
+    "LANES",
     "coding_cost",
     "expected",
     "filter_statistics",
@@ -79,7 +81,7 @@ def gather_features(
     i0, j0 = uint64(0), uint64(0)
     activity[:] = 0
     for c in range(components):
-        p = parents[c].reshape(-1)
+        p = reshaped(parents[c], (parents.shape[1] * width,))
         g = min(c, 1)
         for i in range(chosen.shape[0]):
             y, x = chosen[i] // columns, chosen[i] % columns
@@ -153,14 +155,15 @@ def expected(features, weights, out):
             out[s] += weight * min(features[i, s], MAX_TERM)
 
 
-@allocating
-def add_products(rows, products):
+@jit
+def add_products(rows, sums, products):
     """Fill the sums of products of all pairs of ``rows``, float32 (rows, a multiple of ``CHUNK``).
 
+    ``sums`` is room for float32 (rows, rows, LANES).
     Many sums side by side, each in a fixed order: for machine code that takes several numbers at once.
     """
     count, samples = rows.shape
-    sums = np.zeros((count, count, LANES), np.float32)
+    sums[:] = 0
     for s in range(0, samples, CHUNK):
         for i in range(count):
             a = rows[i, s : s + CHUNK]
@@ -180,16 +183,6 @@ def add_products(rows, products):
             products[j, i] = total
 
 
-@allocating
-def rows_for(count, samples):
-    """Room for what `add_products` takes; zeros fill the last chunk."""
-    rows = np.empty((count, -(-samples // CHUNK) * CHUNK), np.float32)
-    for i in range(count):
-        for s in range(samples, rows.shape[1]):
-            rows[i, s] = 0
-    return rows
-
-
 @jit
 def subtract_products(rows, factors, out):
     """Subtract the weighted sum of ``rows``, (terms, samples), from ``out``, float32 (samples,)."""
@@ -199,15 +192,17 @@ def subtract_products(rows, factors, out):
             out[s] -= factor * rows[i, s]
 
 
-@allocating
-def filter_statistics(features, target, taps, products):
+@jit
+def filter_statistics(features, target, taps, room, products):
     """Weighted sums of products of a filter's features and, last, its target; (taps + 1) squared.
 
-    ``features`` is (taps, samples); large errors of ``taps`` count less.
+    ``features`` is (taps, samples), ``room`` as for `add_products`, its last part one for
+    float32 (samples,); large errors of ``taps`` count less.
     """
     count, samples = features.shape
-    rows = rows_for(count + 1, samples)
-    weight = target.copy()
+    rows, sums, weight = room
+    for s in range(samples):
+        weight[s] = target[s]
     subtract_products(features, taps, weight)
     for s in range(samples):
         away = ROBUST + abs(weight[s])
@@ -217,19 +212,19 @@ def filter_statistics(features, target, taps, products):
             rows[i, s] = features[i, s] * weight[s]
     for s in range(samples):
         rows[count, s] = target[s] * weight[s]
-    add_products(rows, products)
+    add_products(rows, sums, products)
 
 
-@allocating
-def magnitude_statistics(features, magnitudes, weights, products):
+@jit
+def magnitude_statistics(features, magnitudes, weights, room, products):
     """Weighted sums of products of features, a constant and, last, the magnitude they predict.
 
     The weights are 1 / estimate squared, so that small magnitudes count as much as large ones.
-    The last of ``weights`` is that of the constant, which is not among ``features``.
+    The last of ``weights`` is that of the constant, which is not among ``features``. ``room`` is as for
+    `filter_statistics`.
     """
     count, samples = features.shape
-    rows = rows_for(count + 2, samples)
-    share = np.empty(samples, np.float32)
+    rows, sums, share = room
     expected(features, weights, share)
     for s in range(samples):
         share[s] = float32(1) / (STEADY + share[s])
@@ -239,7 +234,7 @@ def magnitude_statistics(features, magnitudes, weights, products):
     for s in range(samples):
         rows[count, s] = share[s]
         rows[count + 1, s] = min(magnitudes[s], MAX_MAGNITUDE) * share[s]
-    add_products(rows, products)
+    add_products(rows, sums, products)
 
 
 @jit
@@ -253,11 +248,10 @@ def non_negative(gram, right, weights):
             weights[i] = max(0.0, weights[i] + change / gram[i, i])
 
 
-@allocating
-def solve(gram, right, count):
-    """Solve the leading ``count`` positive definite equations by elimination, in a fixed order."""
-    a = gram[:count, :count].copy()
-    b = right[:count].copy()
+@jit
+def solve(a, b):
+    """Solve positive definite equations by elimination, in a fixed order; ``b`` gets the solution."""
+    count = b.shape[0]
     for i in range(count):
         for k in range(i + 1, count):
             f = a[k, i] / a[i, i]
@@ -268,23 +262,20 @@ def solve(gram, right, count):
         for j in range(i + 1, count):
             b[i] -= a[i, j] * b[j]
         b[i] /= a[i, i]
-    return b
 
 
-@allocating
+@jit
 def quantise_rows(
     p, e, source, first, rows, n, along_x, luma, chroma, weights, step, base, activity, residual, d,
-    r, m, children,
+    r, m, children, gradients, target,
 ):  # fmt: skip
     """Code rows of a pass roughly, by rounding, to see what neighbours will look like.
 
     Parameters are those of `rnnic.pyramid.kernels.row_context` and `row_rebuild`; ``d``, ``r`` and
-    ``m`` have room for all rows, row y at y + 1 - first, and are filled.
+    ``m`` have room for all rows, row y at y + 1 - first, and are filled. ``target`` is room for float32 (n,).
     """
     components = p.shape[0]
     inverse = float32(16) / float32(step)
-    target = np.empty(n, np.float32)
-    gradients = np.empty((3, n), np.int16)
     d[:, :2] = 0
     r[:, :2] = 0
     m[:, :2] = 0

@@ -56,6 +56,8 @@ def decode_tile(
         parameters.scale,
         out,
         tuple(box),
+        np.zeros((box.width + 3) * part.channels, np.int16),
+        kernels.row_room(box.width),
     )
     if status == kernels.TRUNCATED:
         raise TruncatedError(f"the tile at {box.x}, {box.y} ends too early; the file is damaged")

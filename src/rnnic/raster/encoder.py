@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rnnic.container import TileBox
 from rnnic.parallel import map_threads
 from rnnic.raster import planning, writing
+from rnnic.raster.kernels import row_room
 from rnnic.raster.model import STRING_LENGTHS, RasterPart
 from rnnic.raster.tables import (
     MAX_SCALE,
@@ -145,7 +146,8 @@ def plan_image(
         nonlocal done
         arrays = (plan.reconstruction, plan.symbols, plan.extras)
         tables = (tuple(entries), tuple(map(tuple, indexes)), scratch_for(indexes))
-        planning.plan_exact(pixels, *arrays, tuple(box), *tables, limits)
+        query = np.empty(STRING_LENGTHS[0] * part.channels, np.float32)
+        planning.plan_exact(pixels, *arrays, tuple(box), *tables, query, limits)
         done += 1
         if progress is not None:
             progress(done / len(boxes))
@@ -230,10 +232,12 @@ def write_tiles(
         place = tuple(box)
         activities = np.zeros((box.height, box.width), np.int32)
         arrays = (plan.symbols, plan.extras, place)
-        writing.tile_activities(*arrays, tuple(entries), channels, parameters.scale, activities)
+        scale, room = parameters.scale, row_room(box.width)
+        writing.tile_activities(*arrays, tuple(entries), channels, scale, room, activities)
         classes = entries.activity_class[activities]
         out = np.empty(writing.MAX_PIXEL_BYTES * box.width * box.height + 8, np.uint8)
-        size = writing.write_tile(*arrays, classes, books, entries.bases[3], channels, out)
+        state = np.zeros(3, np.int64)
+        size = writing.write_tile(*arrays, classes, books, entries.bases[3], channels, state, out)
         return out[:size].tobytes()
 
     return map_threads(write, boxes, threads)

@@ -6,8 +6,9 @@ Reconstruction then adds them to the predictions. A difference of a literal, whi
 """
 
 import numpy as np
+import numpy.typing as npt
 
-from rnnic._jit import allocating, inlined, jit
+from rnnic._jit import inlined, jit
 from rnnic.entropy.bits import read_symbol
 from rnnic.raster.tables import OUTSIDE_MAGNITUDE
 
@@ -22,12 +23,21 @@ __all__ = [
     "decode_tile",
     "literal_magnitude",
     "reconstruct_row",
+    "row_room",
 ]
 
 OK, TRUNCATED, DAMAGED = 0, 1, 2
 LITERAL_MARK = 1024
 PAD_LEFT, PAD_RIGHT = 2, 3
 """Columns of a row of magnitudes before its first and after its last pixel."""
+
+
+def row_room(
+    width: int,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Return the magnitudes of two rows, as before the first one, and room for `activity_above`."""
+    magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
+    return magnitudes, np.zeros(width, np.int32)
 
 
 @jit
@@ -91,8 +101,8 @@ def reconstruct_row(differences, out, y, x0, top, width):
             out[y, x0 + x, 0] = grey
 
 
-@allocating
-def decode_tile(words, bit_count, entries, book, scale, out, box):
+@jit
+def decode_tile(words, bit_count, entries, book, scale, out, box, differences, room):
     """Decode a tile into its place in the image.
 
     Parameters
@@ -110,6 +120,10 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
         The image.
     box : tuple of 4 int
         x, y, width, height of the tile in `out`.
+    differences : int16 ((width + 3) * c,)
+        Room for a row of them.
+    room : tuple
+        Of `row_room`.
 
     Returns
     -------
@@ -123,9 +137,7 @@ def decode_tile(words, bit_count, entries, book, scale, out, box):
     entry_differences, entry_magnitudes, _, bases, activity_class, weights, links = entries
     nearer, farther = np.int64(weights[0]), np.int64(weights[1])
     position = np.int64(0)
-    differences = np.zeros((width + 3) * channels, np.int16)
-    magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
-    above = np.zeros(width, np.int32)
+    magnitudes, above = room
     green = 1 if channels == 3 else 0
     large_base = np.int64(bases[3])
     for row in range(height):

@@ -9,7 +9,7 @@ three symbols in 8 bits each).
 
 import numpy as np
 
-from rnnic._jit import allocating, inlined, jit
+from rnnic._jit import inlined, jit
 from rnnic.search.exact import nearest
 
 __all__ = [
@@ -110,8 +110,8 @@ def _write_entry(symbols, extras, y, x, palette, index, bases):
         symbols[y, x] = bases[palette] + index
 
 
-@allocating
-def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, limits):
+@jit
+def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, query, limits):
     """Plan a tile with the exact search, pixel by pixel.
 
     Parameters
@@ -127,6 +127,8 @@ def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, lim
         Of the palettes' points.
     scratch : tuple of arrays
         Working memory of the search.
+    query : float32 (4 * c,)
+        Room for what it is asked.
     limits : tuple (int, int64 array (4,))
         Greatest squared error of a pixel, and greatest squared distance of a match in each palette.
     """
@@ -134,8 +136,6 @@ def plan_exact(pixels, rec, symbols, extras, box, entries, indexes, scratch, lim
     limit, radii = limits
     differences, _, _, bases, _, _, _ = entries
     x1 = x0 + width
-    channels = pixels.shape[2]
-    query = np.empty(4 * channels, np.float32)
     for y in range(top, top + height):
         lane = (y, x0, top)
         x = x0

@@ -19,6 +19,7 @@ from rnnic.errors import OptionError
 from rnnic.mapping import Mapper, Photos, ThreadMapper
 from rnnic.raster import writing
 from rnnic.raster.encoder import parameters_for, plan_image
+from rnnic.raster.kernels import row_room
 from rnnic.raster.model import LITERAL_SYMBOLS, STRING_LENGTHS, CodeLengths, RasterModel, RasterPart
 from rnnic.raster.spreading import SPREADERS
 from rnnic.raster.tables import entry_tables
@@ -296,7 +297,8 @@ class _Counter:
         entries = entry_tables(self.part, parameters.scale)
         activities = np.zeros(plan.symbols.shape, np.int32)
         arrays = (plan.symbols, plan.extras, tuple(box), tuple(entries))
-        writing.tile_activities(*arrays, self.part.channels, parameters.scale, activities)
+        scale, room = parameters.scale, row_room(box.width)
+        writing.tile_activities(*arrays, self.part.channels, scale, room, activities)
         start = plan.symbols >= 0
         bins = np.searchsorted(self.edges, activities[start], side="right")
         symbols, extras = plan.symbols[start], plan.extras[start]

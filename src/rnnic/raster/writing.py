@@ -1,11 +1,8 @@
 """Kernels that turn a plan into classes, and classes and symbols into bits (SPEC.md 4.4)."""
 
-import numpy as np
-
-from rnnic._jit import allocating, jit
+from rnnic._jit import jit
 from rnnic.entropy.bits import put_code
-from rnnic.raster.kernels import PAD_LEFT, PAD_RIGHT, activity_above, literal_magnitude
-from rnnic.raster.tables import OUTSIDE_MAGNITUDE
+from rnnic.raster.kernels import PAD_LEFT, activity_above, literal_magnitude
 
 __all__ = ["MAX_PIXEL_BYTES", "tile_activities", "write_tile"]
 
@@ -29,12 +26,14 @@ def _literal_total(packed, channels):
     return total
 
 
-@allocating
-def tile_activities(symbols, extras, box, entries, channels, scale, activities):
-    """Write the activity at the first pixel of each symbol of a tile into ``activities`` int32 (h, w)."""
+@jit
+def tile_activities(symbols, extras, box, entries, channels, scale, room, activities):
+    """Write the activity at the first pixel of each symbol of a tile into ``activities`` int32 (h, w).
+
+    ``room`` is that of `rnnic.raster.kernels.row_room`.
+    """
     x0, top, width, height = box
-    magnitudes = np.full((2, width + PAD_LEFT + PAD_RIGHT), OUTSIDE_MAGNITUDE, np.uint8)
-    above = np.zeros(width, np.int32)
+    magnitudes, above = room
     _, entry_magnitudes, entry_pixels, bases, _, weights, _ = entries
     large = bases[3]
     for row in range(height):
@@ -55,8 +54,8 @@ def tile_activities(symbols, extras, box, entries, channels, scale, activities):
                     now[x + PAD_LEFT + i] = entry_magnitudes[entry, i]
 
 
-@allocating
-def write_tile(symbols, extras, box, classes, books, large, channels, out):
+@jit
+def write_tile(symbols, extras, box, classes, books, large, channels, state, out):
     """Write a tile's codes.
 
     Parameters
@@ -71,6 +70,8 @@ def write_tile(symbols, extras, box, classes, books, large, channels, out):
     large : int
         The symbol that announces an entry of the large palette.
     channels : int
+    state : int64 (3,)
+        Zeros; see `rnnic.entropy.bits.put_code`.
     out : uint8 (n,)
         At least `MAX_PIXEL_BYTES` bytes a pixel.
 
@@ -84,7 +85,6 @@ def write_tile(symbols, extras, box, classes, books, large, channels, out):
     large_codes, large_lengths = books[1]
     first_codes, first_lengths = books[2]
     other_codes, other_lengths = books[3]
-    state = np.zeros(3, np.int64)
     for row in range(height):
         for x in range(width):
             symbol = symbols[top + row, x0 + x]

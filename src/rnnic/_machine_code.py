@@ -1,0 +1,177 @@
+"""Machine code of kernels: kept in files, loaded and called without Numba.
+
+To import Numba and make it ready takes longer than most images take to decode, and only compiling needs it.
+So a kernel is compiled together with an *entry* that takes its arguments out of an array of 64-bit *slots*:
+a number each, or the address of a NumPy array, whose description the entry reads as NumPy's C interface
+lays it out; `rnnic._compiling` makes both. llvmlite, which Numba stands on, loads such code, and ctypes
+calls it.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["FIRST", "SUPPORTED", "Code", "describe", "load", "read", "versions", "write"]
+
+SUPPORTED = sys.platform == "linux" and sys.maxsize > 1 << 32 and object.__basicsize__ == 16
+"""Whether this is a system on which code is loaded without Numba.
+
+The sizes are those of a Python with 64-bit addresses and one lock.
+"""
+_RESULT, _ERROR, FIRST = 0, 1, 2
+"""Slots of the result, of what Numba says of an error, and of the first argument."""
+_FLAGS = 0x503
+"""Bits of ``ndarray.flags.num``: contiguous (C, Fortran), aligned, writeable."""
+_C_CONTIGUOUS, _F_CONTIGUOUS = 1, 2
+_DIGEST = 32
+
+
+class Code(NamedTuple):
+    """Machine code of a kernel for arguments of certain types.
+
+    Attributes
+    ----------
+    symbol : str
+        The entry's.
+    result : str
+        What the kernel returns: ``"none"``, ``"bool"``, ``"int"``, ``"unsigned"`` or ``"float"``.
+    binary : bytes
+        An object file; nothing if the code needs what only a process with Numba has.
+    """
+
+    symbol: str
+    result: str
+    binary: bytes
+
+
+def describe(arguments: Sequence[Any], slots: list[int]) -> tuple[Hashable, ...]:
+    """Append the slots of some arguments; return what tells their types apart.
+
+    Raises
+    ------
+    TypeError
+        If an argument is neither a number, an array, nor a tuple of such.
+    """
+    key: list[Hashable] = []
+    for value in arguments:
+        kind = type(value)
+        if kind is np.ndarray:
+            flags = value.flags.num & _FLAGS
+            if flags & _C_CONTIGUOUS:
+                flags &= ~_F_CONTIGUOUS
+            dtype = value.dtype
+            key.append((dtype.char, dtype.byteorder, value.ndim, flags))
+            slots.append(id(value))
+        elif kind is int or kind is bool:
+            key.append(kind.__name__)
+            slots.append(value)
+        elif isinstance(value, tuple):
+            key.append((kind.__qualname__, describe(value, slots)))
+        elif isinstance(value, float):
+            key.append("float64")
+            slots.append(*struct.unpack("q", struct.pack("d", value)))
+        elif isinstance(value, np.float32):
+            key.append("float32")
+            slots.append(*struct.unpack("q", struct.pack("d", value)))
+        elif isinstance(value, (np.integer, np.bool_)):
+            key.append("int" if kind is np.int64 else value.dtype.name)
+            slots.append(int(value))
+        else:
+            raise TypeError(f"kernels take no {kind.__name__}")
+    return tuple(key)
+
+
+def versions() -> bytes:
+    """Return what code depends on besides its sources: the processor, the compiler and its settings."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    package = Path(llvmlite.__file__).parent.with_name("numba")
+    parts = [
+        *(sys.implementation.cache_tag or "", llvmlite.__version__, np.__version__),
+        *(
+            llvm.get_default_triple(),
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+        ),
+        *(f"{name}={value}" for name, value in sorted(os.environ.items()) if name[:6] == "NUMBA_"),
+    ]
+    with contextlib.suppress(OSError):
+        parts.append((package / "_version.py").read_text("utf-8"))
+    return "\n".join(parts).encode()
+
+
+def read(path: Path) -> Code | None:
+    """Return a file's code, None where there is none or it is damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+        return None
+    symbol, result, binary = data[_DIGEST:].split(b"\n", 2)
+    return Code(symbol.decode(), result.decode(), binary)
+
+
+def write(path: Path, code: Code) -> None:
+    """Put code into a file, whole or not at all; a folder that takes no files is left alone."""
+    data = f"{code.symbol}\n{code.result}\n".encode() + code.binary
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink()
+            raise
+
+
+@cache
+def _target() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple()
+
+
+def load(code: Code) -> Callable[[list[int]], Any]:
+    """Return a function that calls an entry with slots, the first two of which are for its own use."""
+    import llvmlite.binding as llvm
+
+    # An engine of its own: names are those that Numba gave in different processes.
+    engine = llvm.create_mcjit_compiler(
+        llvm.parse_assembly(""), _target().create_target_machine(jit=True)
+    )
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code.binary))
+    engine.finalize_object()
+    address = engine.get_function_address(code.symbol)
+    entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(address)
+    kind, result = code.result, _RESULT
+
+    def call(slots: list[int], _engine: Any = engine) -> Any:
+        room = (ctypes.c_int64 * len(slots))(*slots)
+        at = ctypes.addressof(room)
+        if entry(at + 8 * _ERROR, at + 8 * _ERROR, at):
+            raise RuntimeError(f"kernel {code.symbol} failed")
+        value = room[result]
+        if kind == "none":
+            return None
+        if kind == "float":
+            return struct.unpack("d", struct.pack("q", value))[0]
+        if kind == "bool":
+            return bool(value)
+        return value & 0xFFFFFFFFFFFFFFFF if kind == "unsigned" else value
+
+    return call
