@@ -74,7 +74,15 @@ def test_arguments(needs_numba: bool) -> None:
     base = np.arange(24, dtype=np.int32).reshape(4, 6)
     frozen = base.copy()
     frozen.flags.writeable = False
-    for numbers in (base, base[::2, ::-1], base.T, base[:0], frozen, base.astype(np.float32), base > 5):
+    for numbers in (
+        base,
+        base[::2, ::-1],
+        base.T,
+        base[:0],
+        frozen,
+        base.astype(np.float32),
+        base > 5,
+    ):
         for factor in (3, -(1 << 40), np.int64(4), np.uint8(255), np.float32(0.25), -1.5):
             for half in (0.5, np.float64(2.5), np.float32(1.25)):
                 pair, deep = (2, (0.125, True)), (1, ((7, np.int16(-9)), frozen))

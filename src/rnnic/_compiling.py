@@ -16,7 +16,7 @@ from numba.core import cgutils, event
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from rnnic._machine_code import FIRST, Code
+from rnnic._machine_code import FIRST, RESULT, Code
 
 __all__ = ["compile_entry", "compiled", "in_32_bits", "reshaped", "tell_of_compiling"]
 
@@ -143,13 +143,14 @@ def _taker(types: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _keep(_context: Any, _slots: Any, kind: Any) -> Any:
-    """Put a number, if it is one, into the first slot."""
+    """Put a number, if it is one, into the slot of the result."""
     wide = numba.types.float64 if isinstance(kind, numba.types.Float) else numba.types.int64
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         if isinstance(kind, numba.types.Number | numba.types.Boolean):
             number = context.cast(builder, values[1], kind, wide)
-            builder.store(number, builder.bitcast(values[0], number.type.as_pointer()))
+            slots = builder.bitcast(values[0], number.type.as_pointer())
+            builder.store(number, builder.gep(slots, [ir.Constant(_WORD, RESULT)]))
         return context.get_dummy_value()
 
     return numba.types.none(numba.types.voidptr, kind), generate

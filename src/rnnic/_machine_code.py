@@ -14,6 +14,7 @@ import os
 import struct
 import sys
 import tempfile
+from array import array
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,18 +22,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["FIRST", "SUPPORTED", "Code", "describe", "load", "read", "versions", "write"]
+__all__ = ["FIRST", "RESULT", "SUPPORTED", "Code", "describe", "load", "read", "versions", "write"]
 
 SUPPORTED = sys.platform == "linux" and sys.maxsize > 1 << 32 and object.__basicsize__ == 16
 """Whether this is a system on which code is loaded without Numba.
 
 The sizes are those of a Python with 64-bit addresses and one lock.
 """
-_RESULT, _ERROR, FIRST = 0, 1, 2
-"""Slots of the result, of what Numba says of an error, and of the first argument."""
-_FLAGS = 0x503
-"""Bits of ``ndarray.flags.num``: contiguous (C, Fortran), aligned, writeable."""
-_C_CONTIGUOUS, _F_CONTIGUOUS = 1, 2
+RESULT, FIRST = 1, 2
+"""Slots of the result and of the first argument; the first one is the entry's own."""
+_OTHERS = 0x500
+"""Bits of ``ndarray.flags.num``: aligned, writeable."""
+_ORDER = (0, 1, 2, 1)
+"""Order of elements by the two lowest of these bits: none, C, Fortran, and both, which counts as C."""
 _DIGEST = 32
 
 
@@ -54,6 +56,30 @@ class Code(NamedTuple):
     binary: bytes
 
 
+def _bits(value: Any) -> int:
+    """Return the bits of a number as one of 64 bits."""
+    bits: int = struct.unpack("q", struct.pack("d", value))[0]
+    return bits
+
+
+def _wrapped(value: Any) -> int:
+    """Return the number of 64 bits with a sign that has an unsigned one's bits."""
+    return (int(value) ^ 1 << 63) - (1 << 63)
+
+
+_NUMBERS: dict[type, tuple[str, Callable[[Any], int]]] = {
+    bool: ("bool", int),
+    int: ("int64", int),
+    float: ("float64", _bits),
+    np.bool_: ("bool", int),
+    **{kind: (kind.__name__, int) for kind in (np.int8, np.int16, np.int32, np.int64)},
+    **{kind: (kind.__name__, int) for kind in (np.uint8, np.uint16, np.uint32)},
+    np.uint64: ("uint64", _wrapped),
+    **{kind: (kind.__name__, _bits) for kind in (np.float32, np.float64)},
+}
+"""What types of numbers are called, and how their slots are made."""
+
+
 def describe(arguments: Sequence[Any], slots: list[int]) -> tuple[Hashable, ...]:
     """Append the slots of some arguments; return what tells their types apart.
 
@@ -66,26 +92,18 @@ def describe(arguments: Sequence[Any], slots: list[int]) -> tuple[Hashable, ...]
     for value in arguments:
         kind = type(value)
         if kind is np.ndarray:
-            flags = value.flags.num & _FLAGS
-            if flags & _C_CONTIGUOUS:
-                flags &= ~_F_CONTIGUOUS
             dtype = value.dtype
-            key.append((dtype.char, dtype.byteorder, value.ndim, flags))
+            if not dtype.isnative:
+                raise TypeError("kernels take no arrays of another byte order")
+            flags = value.flags.num
+            key.append(dtype.num << 16 | value.ndim << 11 | flags & _OTHERS | _ORDER[flags & 3])
             slots.append(id(value))
-        elif kind is int or kind is bool:
-            key.append(kind.__name__)
-            slots.append(value)
+        elif kind in _NUMBERS:
+            name, slot = _NUMBERS[kind]
+            key.append(name)
+            slots.append(slot(value))
         elif isinstance(value, tuple):
-            key.append((kind.__qualname__, describe(value, slots)))
-        elif isinstance(value, float):
-            key.append("float64")
-            slots.append(*struct.unpack("q", struct.pack("d", value)))
-        elif isinstance(value, np.float32):
-            key.append("float32")
-            slots.append(*struct.unpack("q", struct.pack("d", value)))
-        elif isinstance(value, (np.integer, np.bool_)):
-            key.append("int" if kind is np.int64 else value.dtype.name)
-            slots.append(int(value))
+            key.append((kind.__name__, describe(value, slots)))
         else:
             raise TypeError(f"kernels take no {kind.__name__}")
     return tuple(key)
@@ -147,7 +165,7 @@ def _target() -> Any:
 
 
 def load(code: Code) -> Callable[[list[int]], Any]:
-    """Return a function that calls an entry with slots, the first two of which are for its own use."""
+    """Return a function that calls an entry with slots."""
     import llvmlite.binding as llvm
 
     # An engine of its own: names are those that Numba gave in different processes.
@@ -157,21 +175,22 @@ def load(code: Code) -> Callable[[list[int]], Any]:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.binary))
     engine.finalize_object()
     address = engine.get_function_address(code.symbol)
+    # What it returns is an error; where its result and what is known of an error would go; slots.
     entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(address)
-    kind, result = code.result, _RESULT
+    result = code.result
 
     def call(slots: list[int], _engine: Any = engine) -> Any:
-        room = (ctypes.c_int64 * len(slots))(*slots)
-        at = ctypes.addressof(room)
-        if entry(at + 8 * _ERROR, at + 8 * _ERROR, at):
-            raise RuntimeError(f"kernel {code.symbol} failed")
-        value = room[result]
-        if kind == "none":
+        room = array("q", slots)
+        at, _ = room.buffer_info()
+        if entry(at, at, at):
+            raise RuntimeError(f"{code.symbol} failed")
+        if result == "none":
             return None
-        if kind == "float":
+        value = room[RESULT]
+        if result == "float":
             return struct.unpack("d", struct.pack("q", value))[0]
-        if kind == "bool":
+        if result == "bool":
             return bool(value)
-        return value & 0xFFFFFFFFFFFFFFFF if kind == "unsigned" else value
+        return value & 0xFFFFFFFFFFFFFFFF if result == "unsigned" else value
 
     return call

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic.entropy.rans import PROBABILITY_SCALE, normalise
+from rnnic.pyramid import fitting_kernels as kernels
 from rnnic.pyramid.features import PassSamples
 from rnnic.pyramid.model import (
     ESCAPE_CLASSES,
@@ -13,15 +14,6 @@ from rnnic.pyramid.model import (
     MAX_TAP_SUM,
     Quantiser,
     rare_contexts,
-)
-from rnnic.pyramid.tuning_kernels import (
-    CHUNK,
-    LANES,
-    filter_statistics,
-    magnitude_statistics,
-    non_negative,
-    solve,
-    subtract_products,
 )
 
 __all__ = [
@@ -34,7 +26,6 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float32]
-MAX_FEEDBACK = 0.85
 FIRST_CONSTANT = 0.15
 FLOOR = 0.85
 SCALAR_FLOOR = 1.2
@@ -43,46 +34,22 @@ codebook need fewer bytes in the model, and only the lowest efforts use them."""
 
 
 def robust_filter(x: Array, y: Array, start: Floats, rounds: int, trust: float) -> Floats:
-    """Least squares with weights that forgive large errors.
+    """Return a filter's taps; see `rnnic.pyramid.fitting_kernels.robust_filter`.
 
-    Parameters
-    ----------
-    x, y : float32 arrays, (taps, samples) and (samples,)
-    start : float64 array, (taps,)
-        A first guess, in which as much as in ``trust`` samples is believed.
-    rounds : int
-        How often to weigh anew.
-    trust : float
-
-    The taps of differences above, and those of residuals, feed back: the sums of their absolute
-    values are held below one, or else either could grow from row to row without end.
+    ``trust`` is the number of samples that ``start`` counts for.
     """
     loops = ((9, 12), (12, 15)) if len(x) == LUMA_TAPS else ((4, 5), (5, 7))
-    free = loops[0][0]
-    products = np.empty((len(x) + 1, len(x) + 1))
-    gram, right = products[:-1, :-1], products[:-1, -1]
-    taps = start.copy()
-    room = _room(len(products), len(y))
-    for _ in range(rounds):
-        filter_statistics(x, y, taps, room, products)
-        prior = np.diag(gram) * trust / x.shape[1] + 1e-4 * np.trace(gram) / len(x) + 1e-6
-        a, b = gram + np.diag(prior), right + prior * start
-        taps = b.copy()
-        solve(a.copy(), taps)
-        totals = [np.abs(taps[first:end]).sum() for first, end in loops]
-        if max(totals) > MAX_FEEDBACK:
-            for (first, end), total in zip(loops, totals, strict=True):
-                taps[first:end] *= min(1.0, MAX_FEEDBACK / max(total, MAX_FEEDBACK))
-            b -= a[:, free:] @ taps[free:]
-            solve(a[:free, :free].copy(), b[:free])
-            taps[:free] = b[:free]
+    taps, equations = np.empty(len(x)), (np.empty((len(x), len(x))), np.empty(len(x)))
+    room = _room(len(x) + 1, len(y))
+    kernels.robust_filter(x, y, start, loops, rounds, trust / len(y), room, equations, taps)
     return taps
 
 
-def _room(count: int, samples: int) -> tuple[Array, Array, Array]:
-    """Return room for statistics of ``count`` features and targets; rows end in zeros."""
-    rows = np.zeros((count, -(-samples // CHUNK) * CHUNK), np.float32)
-    return rows, np.empty((count, count, LANES), np.float32), np.empty(samples, np.float32)
+def _room(count: int, samples: int) -> tuple[Array, Array, Array, Floats]:
+    """Return room for statistics of ``count`` features and targets."""
+    rows = np.zeros((count, -(-samples // kernels.CHUNK) * kernels.CHUNK), np.float32)
+    sums = np.empty((count, count, kernels.LANES), np.float32)
+    return rows, sums, np.empty(samples, np.float32), np.empty((count, count))
 
 
 def to_taps(taps: Floats) -> npt.NDArray[np.int16]:
@@ -115,14 +82,6 @@ def fit_taps(
     return luma, chroma
 
 
-def residuals_at(target: Array, features: Array, taps: npt.NDArray[np.int16]) -> Array:
-    """Residuals of a component in steps, (samples,)."""
-    rest = target.copy()
-    # Sums in a fixed order: a linear algebra library's depend on the machine.
-    subtract_products(features, taps / 2048, rest)
-    return rest
-
-
 def all_residuals(
     found: dict[str, Array], luma: npt.NDArray[np.int16], chroma: npt.NDArray[np.int16]
 ) -> Array:
@@ -130,7 +89,10 @@ def all_residuals(
     target = found["target"]
     features = [found["luma"], *found.get("chroma", ())]
     taps = [luma, *chroma]
-    return np.array([residuals_at(*of) for of in zip(target, features, taps, strict=False)])
+    rest = target.copy()
+    for own, *of in zip(rest, features, taps, strict=False):
+        kernels.subtract_products(of[0], of[1] / 2048, own)
+    return rest
 
 
 def residuals_of(
@@ -151,19 +113,14 @@ def residuals_of(
 
 
 def expected_magnitude(x: Array, y: Array, start: Floats, rounds: int, trust: float) -> Floats:
-    """Non-negative weights of the expected magnitude; parameters as for `robust_filter`.
+    """Return non-negative weights of the expected magnitude; parameters as for `robust_filter`.
 
     Fitted with a constant, which steadies the others; class edges take its place in the format.
     """
-    products = np.empty((len(x) + 2, len(x) + 2))
-    gram, right = products[:-1, :-1], products[:-1, -1]
     first = np.append(start, FIRST_CONSTANT)
-    weights = first.copy()
-    room = _room(len(products), len(y))
-    for _ in range(rounds):
-        magnitude_statistics(x, y, weights, room, products)
-        prior = np.diag(gram) * trust / x.shape[1] + 1e-6
-        non_negative(gram + np.diag(prior), right + prior * first, weights)
+    weights, right = np.empty_like(first), np.empty_like(first)
+    room = _room(len(x) + 2, len(y))
+    kernels.expected_magnitude(x, y, first, rounds, trust / len(y), room, right, weights)
     return weights[:-1]
 
 

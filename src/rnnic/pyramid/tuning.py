@@ -9,10 +9,11 @@ from rnnic.pyramid.decoder import RowBuffers
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.features import gather
 from rnnic.pyramid.fit import TAP_UNIT, WEIGHT_UNIT, Fit
-from rnnic.pyramid.fitting import expected_magnitude, residuals_at, robust_filter
+from rnnic.pyramid.fitting import expected_magnitude, robust_filter
+from rnnic.pyramid.fitting_kernels import coding_cost, expected, filter_cost
 from rnnic.pyramid.format import Pass, lane_rows
 from rnnic.pyramid.model import ACTIVITY_TERMS, MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
-from rnnic.pyramid.tuning_kernels import coding_cost, expected, quantise_rows
+from rnnic.pyramid.tuning_kernels import quantise_rows
 
 __all__ = ["PassInput", "fit_pass"]
 
@@ -57,10 +58,11 @@ def fit_pass(
         taps = fit.luma[level] if c == 0 else fit.chroma[level, c - 1]
         features = found["luma"] if c == 0 else found["chroma"][c - 1]
         new = _filter(features, target, taps)
-        before, after = (np.abs(residuals_at(target, features, t)) for t in (taps, new))
+        before, after = np.empty_like(target), np.empty_like(target)
         scale = scales[min(c, 1)]
-        gain = pairs * (coding_cost(before, scale) - coding_cost(after, scale))
-        pays = gain > BITS_PER_NUMBER * len(taps)
+        old_cost = filter_cost(features, target, taps / 2048, scale, before)
+        new_cost = filter_cost(features, target, new / 2048, scale, after)
+        pays = pairs * (old_cost - new_cost) > BITS_PER_NUMBER * len(taps)
         if pays:
             taps[:] = new
         rest.append(after if pays else before)

@@ -1,38 +1,14 @@
-"""Features of pairs, and least squares on them, for filters that fit an image or a training set."""
+"""Features of pairs, for filters that fit an image or a training set."""
 
-import numpy as np
-from numpy import float32, int32, sqrt, uint64
+from numpy import float32, int32, uint64
 
 from rnnic._jit import forced, jit, reshaped
 from rnnic.pyramid.kernels import row_context, row_rebuild
 
-__all__ = [
-    "CHUNK",
-    "LANES",
-    "coding_cost",
-    "expected",
-    "filter_statistics",
-    "gather_features",
-    "magnitude_statistics",
-    "non_negative",
-    "quantise_rows",
-    "solve",
-    "subtract_products",
-]
+__all__ = ["gather_features", "quantise_rows"]
 
-ROBUST = float32(0.4)
-STEADY = float32(0.12)
-MAX_MAGNITUDE = float32(40.0)
-MAX_TERM = float32(200.0)
-CHUNK = 64
-LANES = 16
-SWEEPS = 60
 THREE, FOUR = uint64(3), uint64(4)
 DEAD_ZONE = float32(0.62)
-LEAST_SCALE = 0.25
-QUIET = 0.3
-BITS_PER_NAT = 1.4427
-LARGE, SMALL = 1e100, 1e-100
 
 
 @forced
@@ -140,131 +116,6 @@ def gather_features(
 
 
 @jit
-def expected(features, weights, out):
-    """Magnitudes that weighted ``features``, (terms, samples), expect; all float32.
-
-    The last of ``weights`` is that of a constant.
-    """
-    count = features.shape[0]
-    constant = float32(weights[count])
-    for s in range(out.shape[0]):
-        out[s] = constant
-    for i in range(count):
-        weight = float32(weights[i])
-        for s in range(out.shape[0]):
-            out[s] += weight * min(features[i, s], MAX_TERM)
-
-
-@jit
-def add_products(rows, sums, products):
-    """Fill the sums of products of all pairs of ``rows``, float32 (rows, a multiple of ``CHUNK``).
-
-    ``sums`` is room for float32 (rows, rows, LANES).
-    Many sums side by side, each in a fixed order: for machine code that takes several numbers at once.
-    """
-    count, samples = rows.shape
-    sums[:] = 0
-    for s in range(0, samples, CHUNK):
-        for i in range(count):
-            a = rows[i, s : s + CHUNK]
-            for j in range(i, count):
-                b = rows[j, s : s + CHUNK]
-                parts = sums[i, j]
-                for k in range(LANES):
-                    first = a[k] * b[k] + a[k + LANES] * b[k + LANES]
-                    second = a[k + 2 * LANES] * b[k + 2 * LANES]
-                    parts[k] += first + (second + a[k + 3 * LANES] * b[k + 3 * LANES])
-    for i in range(count):
-        for j in range(i, count):
-            total = 0.0
-            for k in range(LANES):
-                total += sums[i, j, k]
-            products[i, j] = total
-            products[j, i] = total
-
-
-@jit
-def subtract_products(rows, factors, out):
-    """Subtract the weighted sum of ``rows``, (terms, samples), from ``out``, float32 (samples,)."""
-    for i in range(rows.shape[0]):
-        factor = float32(factors[i])
-        for s in range(out.shape[0]):
-            out[s] -= factor * rows[i, s]
-
-
-@jit
-def filter_statistics(features, target, taps, room, products):
-    """Weighted sums of products of a filter's features and, last, its target; (taps + 1) squared.
-
-    ``features`` is (taps, samples), ``room`` as for `add_products`, its last part one for
-    float32 (samples,); large errors of ``taps`` count less.
-    """
-    count, samples = features.shape
-    rows, sums, weight = room
-    for s in range(samples):
-        weight[s] = target[s]
-    subtract_products(features, taps, weight)
-    for s in range(samples):
-        away = ROBUST + abs(weight[s])
-        weight[s] = sqrt(float32(1) / (away * sqrt(sqrt(away))))
-    for i in range(count):
-        for s in range(samples):
-            rows[i, s] = features[i, s] * weight[s]
-    for s in range(samples):
-        rows[count, s] = target[s] * weight[s]
-    add_products(rows, sums, products)
-
-
-@jit
-def magnitude_statistics(features, magnitudes, weights, room, products):
-    """Weighted sums of products of features, a constant and, last, the magnitude they predict.
-
-    The weights are 1 / estimate squared, so that small magnitudes count as much as large ones.
-    The last of ``weights`` is that of the constant, which is not among ``features``. ``room`` is as for
-    `filter_statistics`.
-    """
-    count, samples = features.shape
-    rows, sums, share = room
-    expected(features, weights, share)
-    for s in range(samples):
-        share[s] = float32(1) / (STEADY + share[s])
-    for i in range(count):
-        for s in range(samples):
-            rows[i, s] = min(features[i, s], MAX_TERM) * share[s]
-    for s in range(samples):
-        rows[count, s] = share[s]
-        rows[count + 1, s] = min(magnitudes[s], MAX_MAGNITUDE) * share[s]
-    add_products(rows, sums, products)
-
-
-@jit
-def non_negative(gram, right, weights):
-    """Least squares with non-negative ``weights``, improved in place by coordinate descent."""
-    for _ in range(SWEEPS):
-        for i in range(weights.shape[0]):
-            change = right[i]
-            for j in range(weights.shape[0]):
-                change -= gram[i, j] * weights[j]
-            weights[i] = max(0.0, weights[i] + change / gram[i, i])
-
-
-@jit
-def solve(a, b):
-    """Solve positive definite equations by elimination, in a fixed order; ``b`` gets the solution."""
-    count = b.shape[0]
-    for i in range(count):
-        for k in range(i + 1, count):
-            f = a[k, i] / a[i, i]
-            for j in range(i, count):
-                a[k, j] -= f * a[i, j]
-            b[k] -= f * b[i]
-    for i in range(count - 1, -1, -1):
-        for j in range(i + 1, count):
-            b[i] -= a[i, j] * b[j]
-        b[i] /= a[i, i]
-
-
-@jit
 def quantise_rows(
     p, e, source, first, rows, n, along_x, luma, chroma, weights, step, base, activity, residual, d,
     r, m, children, gradients, target,
@@ -322,24 +173,3 @@ def quantise_rows(
         row_rebuild(
             residual, p, y + 2, n, along_x, luma, chroma, step, base, d, r, m, i + 1, children, 0
         )
-
-
-@jit
-def coding_cost(magnitudes, scales):
-    """Mean bits of residuals of some magnitudes under Laplacians of the expected ones, in steps.
-
-    Those of less than ``QUIET`` are hardly ever coded: what they cost is their square.
-    """
-    total, product = 0.0, 1.0
-    for s in range(magnitudes.shape[0]):
-        scale = max(np.float64(scales[s]), LEAST_SCALE)
-        size = np.float64(magnitudes[s])
-        if size < QUIET:
-            size *= size / QUIET
-        total += BITS_PER_NAT * size / scale
-        # One logarithm of many: they take more time than all the rest.
-        product *= scale
-        if product > LARGE or product < SMALL:
-            total += np.log2(product)
-            product = 1.0
-    return (total + np.log2(product)) / magnitudes.shape[0]
