@@ -8,8 +8,6 @@ A *token* is what the encoder queues per symbol: ``frequency | start << 13 | raw
 in an int64, frequency zero meaning "raw bits only".
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numpy import uint64
@@ -28,6 +26,8 @@ __all__ = [
     "find_symbol",
     "normalise",
     "refill",
+    "search_symbol",
+    "symbol_spans",
 ]
 
 PROBABILITY_BITS = 12
@@ -50,6 +50,21 @@ U_SYMBOL_BITS = uint64(SYMBOL_BITS)
 
 
 @forced
+def search_symbol(slot, symbol, first, spans):
+    """Find the symbol of a slot from ``symbol`` on, whose table's spans start at ``first``.
+
+    Returns what `find_symbol` does.
+    """
+    span = uint64(spans[first | symbol])
+    frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
+    while slot - (span & U_SLOT_MASK) >= frequency:
+        symbol += ONE
+        span = uint64(spans[first | symbol])
+        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
+    return symbol, span, frequency, slot - (span & U_SLOT_MASK)
+
+
+@forced
 def find_symbol(slot, table, symbol_bits, slots, spans):
     """Find the symbol of a slot.
 
@@ -65,15 +80,9 @@ def find_symbol(slot, table, symbol_bits, slots, spans):
     tuple of uint64
         Symbol; its span; its frequency; how far into it the slot is.
     """
-    symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
-    span = uint64(spans[(table << symbol_bits) | symbol])
-    frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
     # Nearly always it is the bucket's first symbol.
-    while slot - (span & U_SLOT_MASK) >= frequency:
-        symbol += ONE
-        span = uint64(spans[(table << symbol_bits) | symbol])
-        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
-    return symbol, span, frequency, slot - (span & U_SLOT_MASK)
+    symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
+    return search_symbol(slot, symbol, table << symbol_bits, spans)
 
 
 @forced
@@ -201,10 +210,10 @@ def normalise(probabilities: npt.NDArray[np.float64], floor: float = 0.0) -> npt
     return frequency.astype(np.uint16)
 
 
-def decoding_tables(
+def symbol_spans(
     frequencies: npt.NDArray[np.uint16], symbol_bits: int = SYMBOL_BITS
-) -> tuple[npt.NDArray[np.unsignedinteger[Any]], npt.NDArray[np.uint32]]:
-    """Build the slot and span tables.
+) -> npt.NDArray[np.uint32]:
+    """Build the span table.
 
     Parameters
     ----------
@@ -215,9 +224,7 @@ def decoding_tables(
 
     Returns
     -------
-    slots : uint16 array, or uint8 for at most 8 bits; (tables << 12 - BUCKET_BITS,)
-        Symbol of the first slot of every bucket.
-    spans : uint32 array, (tables << symbol_bits,)
+    uint32 array, (tables << symbol_bits,)
         ``frequency << 12 | start``
     """
     tables, symbols = frequencies.shape
@@ -226,7 +233,27 @@ def decoding_tables(
     spans = np.zeros((tables, 1 << symbol_bits), np.uint32)
     # A symbol that cannot occur may start beyond the last slot.
     spans[:, :symbols] = np.where(wide > 0, (wide << PROBABILITY_BITS) | start, 0)
-    kind: type[np.unsignedinteger[Any]] = np.uint8 if symbol_bits <= 8 else np.uint16
-    names = np.tile(np.arange(symbols, dtype=kind), tables)
-    slots: npt.NDArray[np.unsignedinteger[Any]] = np.repeat(names, frequencies.reshape(-1))
-    return slots[:: 1 << BUCKET_BITS].copy(), spans.reshape(-1)
+    return spans.reshape(-1)
+
+
+def decoding_tables(
+    frequencies: npt.NDArray[np.uint16],
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
+    """Build the slot and span tables.
+
+    Parameters
+    ----------
+    frequencies : uint16 array, (tables, symbols)
+        Each row sums to ``PROBABILITY_SCALE``.
+
+    Returns
+    -------
+    slots : uint16 array, (tables << 12 - BUCKET_BITS,)
+        Symbol of the first slot of every bucket.
+    spans : uint32 array, (tables << SYMBOL_BITS,)
+        See `symbol_spans`.
+    """
+    tables, symbols = frequencies.shape
+    names = np.tile(np.arange(symbols, dtype=np.uint16), tables)
+    slots = np.repeat(names, frequencies.reshape(-1))
+    return slots[:: 1 << BUCKET_BITS].copy(), symbol_spans(frequencies)

@@ -15,12 +15,11 @@ from rnnic.pyramid.fit import read_fit
 from rnnic.pyramid.format import (
     EXACT,
     MAX_SIDE,
-    PACKED,
     PyramidParams,
     base_step,
-    derive,
     feedback,
     lane_rows,
+    parsing,
     pass_step,
     passes,
 )
@@ -308,13 +307,13 @@ def _decode(
     start_planes(planes, base, params.step, smooth=fit.smooth)
     positions = tile.positions + np.uint64(2)
     written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
-    tables = tuple(derive(model, params.channels, params.step, params.states))
+    tables = parsing(model, params.channels, params.step, params.states)
     complete = decode_passes(
         base_width, base_height, tuple(planes.samples), tuple(planes.energies), plans,
         fit.passes, fit.smooth,
         (states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words),
-        table_sizes(params, model), tables, rows.parsed(), rows.context(),
-        (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables[PACKED]), np.uint32)),
+        table_sizes(params, model), tuple(tables), rows.parsed(), rows.context(),
+        (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables.effects), np.uint64)),
         (
             np.empty((params.channels, 2, final[0] + 4), np.int16),
             np.empty((params.channels, final[0]), np.uint8),
@@ -381,8 +380,8 @@ class RowBuffers:
 
     Attributes
     ----------
-    around, coded : uint32 and int64 arrays, (lanes, width)
-        Packed activities and decoded vectors, see `rnnic.pyramid.pair_kernels.decode_pair`.
+    coded : int64 array, (lanes, width)
+        Packed activities, then residuals, see `rnnic.pyramid.pair_kernels.decode_pair`.
     escaped, reach : int32 array, (lanes, 3, width), and int64 array, (lanes,)
         Residuals that have no vector, and the place behind the last of these.
     gradients : int16 array, (3, width)
@@ -390,7 +389,6 @@ class RowBuffers:
     """
 
     def __init__(self, lanes: int, width: int, ring: int) -> None:
-        self.around = np.zeros((lanes, width), np.uint32)
         self.coded = np.zeros((lanes, width), np.int64)
         self.escaped = np.zeros((lanes, 3, width), np.int32)
         self.reach = np.zeros(lanes, np.int64)
@@ -404,7 +402,7 @@ class RowBuffers:
 
     def parsed(self) -> tuple[npt.NDArray[Any], ...]:
         """Buffers that residuals are parsed into."""
-        return self.around, self.coded, self.escaped, self.reach, self.residual
+        return self.coded, self.escaped, self.reach, self.residual
 
     def context(self) -> tuple[npt.NDArray[Any], ...]:
         """Buffers that encoder and decoder share, in the order that kernels take them."""

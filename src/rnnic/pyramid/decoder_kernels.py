@@ -4,7 +4,7 @@ import numpy as np
 from numpy import int32
 
 from rnnic._jit import inlined, jit, reshaped
-from rnnic.pyramid.format import MAX_GRADIENT_WEIGHT, PACKED
+from rnnic.pyramid.format import MAX_GRADIENT_WEIGHT
 from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
@@ -17,7 +17,7 @@ from rnnic.pyramid.pair_kernels import (
     decode_row_1,
     decode_row_2,
     decode_row_4,
-    entry_weights,
+    entry_effects,
     pack_activity,
     unpack_row,
 )
@@ -45,30 +45,30 @@ def pass_weights(activity, step, weights):
 def decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
     """Decode the residuals of one row of each of the first ``active`` lanes; False if one ends."""
     states, positions, ends, trellis, words = lanes
-    around, coded, escaped, reach, residuals = rows
-    _, _, weights, left = filters
+    parsed, escaped, reach, residuals = rows
+    _, _, weights, effects = filters
     reach[:] = 0
     at = 0
     if active == 4:
         decode_row_4(
-            at, n, states, positions, trellis, around, coded, escaped, reach, words, weights, left,
+            at, n, states, positions, trellis, parsed, escaped, reach, words, weights, effects,
             sizes, top, tables,
         )  # fmt: skip
         at = 4
     if active - at >= 2:
         decode_row_2(
-            at, n, states, positions, trellis, around, coded, escaped, reach, words, weights, left,
+            at, n, states, positions, trellis, parsed, escaped, reach, words, weights, effects,
             sizes, top, tables,
         )  # fmt: skip
         at += 2
     if active - at == 1:
         decode_row_1(
-            at, n, states, positions, trellis, around, coded, escaped, reach, words, weights, left,
+            at, n, states, positions, trellis, parsed, escaped, reach, words, weights, effects,
             sizes, top, tables,
         )  # fmt: skip
     complete = True
     for k in range(active):
-        unpack_row(coded[k], n, reach[k], escaped[k], residuals[k])
+        unpack_row(parsed[k], n, reach[k], escaped[k], residuals[k])
         complete = complete and positions[k] <= ends[k]
     return complete
 
@@ -88,7 +88,7 @@ def decode_pass(
         sample.
     filters : tuple
         Luma and chroma filters and the activity weights, see `rnnic.pyramid.kernels.row_context`; what
-        `entry_weights` gives.
+        `entry_effects` gives.
     smooth : bool
         Whether planes go on with their slopes beyond their borders.
     lanes : tuple
@@ -98,10 +98,10 @@ def decode_pass(
         Escape symbols of the common and of the rare tables, luma classes, chroma classes, contexts,
         pairs of classes, feedback of the trellis.
     tables : tuple
-        `rnnic.pyramid.format.Derived`.
+        `rnnic.pyramid.format.Parsing`.
     rows, buffers : tuples
-        Row buffers, see `rnnic.pyramid.decoder.RowBuffers`, with the places that `decode_pair` puts behind
-        marked residuals, and with those of `row_context`.
+        Row buffers, see `rnnic.pyramid.decoder.RowBuffers`: those that `decode_pair` writes, and those of
+        `row_context`.
     final : bool
         Whether children become pixels at once, without a plane: memory is what takes the time.
     picture : tuple
@@ -115,7 +115,7 @@ def decode_pass(
     """
     p, e, c, f = planes
     luma, chroma, weights, _ = filters
-    around, residuals = rows[0], rows[4]
+    parsed, residuals = rows[0], rows[3]
     gradients, base, activity, d, r, m = buffers
     ring = d.shape[2]
     children, samples, colour, deep, pixels, stride = picture
@@ -141,7 +141,7 @@ def decode_pass(
                 p, e, y, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
                 up2, gradients, base[k], activity[k],
             )  # fmt: skip
-            pack_activity(activity[k], n, around[k])
+            pack_activity(activity[k], n, parsed[k])
         if coded and not decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
             return False
         for k in range(active):
@@ -205,18 +205,18 @@ def decode_passes(
     """
     components, groups = samples[0].shape[0], energies[0].shape[0]
     luma, chroma, activity = filters
-    weights, left = room
+    weights, effects = room
     p = reshaped(samples[0], (components, height + 4, width + 4))
     e = reshaped(energies[0], (groups, height + 4, width + 4))
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)
-        entry_weights(tables[PACKED], weights, left)
+        entry_effects(tables[6], tables[7], weights, effects)
         final = i == plans.shape[0] - 1
         rows_high, columns = (0, 0) if final else (high + 4, wide + 4)
         c = reshaped(samples[(i + 1) % 2], (components, rows_high, columns))
         f = reshaped(energies[(i + 1) % 2], (groups, rows_high, columns))
-        own = luma[level], chroma[level], weights, left
+        own = luma[level], chroma[level], weights, effects
         if not decode_pass(
             (p, e, c, f),
             plans[i],

@@ -226,7 +226,7 @@ class TileEncoder:
         self._tables = model.tables(params.channels)
         self._shared = model_fit(self._tables, self._band, smooth=self._fit.smooth)
         quantiser = quantiser_of(self._tables, params.states)
-        self._derived = derive(model, params.channels, params.step, params.states)
+        self._derived = derive(model, params.channels, params.states)
         self._search = tables_to_search(
             model, params.channels, params.states, self._band, neighbors
         )
@@ -420,7 +420,7 @@ class TileEncoder:
             self._streams.pop(lane, None)
         scaled = pass_step(self._params.step, step.level)
         pass_weights(self._fit.activity[step.level], scaled, self._weights)
-        entry_weights(self._derived.packed, self._weights, self._left)
+        entry_weights(self._derived.vectors, self._weights, self._left)
         any_coded = encode_pass(
             self._samples, self._energies, *children, source, step.rows, step.columns,
             step.width, step.height, step.along_x,

@@ -75,7 +75,7 @@ def search_row(
     tuple of int
         New length of the queue, and the trellis state at the end of the row.
     """
-    _, _, _, _, labels, vectors, _, luma_class, chroma_class, next_state = tables
+    labels, vectors, luma_class, chroma_class, next_state = tables
     (
         _, back, chosen, row_of, chain, costs, survivors, order, u, vector, sequence, trial,
     ) = work  # fmt: skip
@@ -209,7 +209,7 @@ def greedy_row(
     cells, magnitudes, lengths, spans, work, out, tokens, count, counts,
 ):  # fmt: skip
     """Choose the residuals of a row one after the other: what `search_row` does without a trellis."""
-    _, _, _, _, labels, vectors, _, luma_class, chroma_class, _ = tables
+    labels, vectors, luma_class, chroma_class, _ = tables
     components, chroma_classes, chroma_cells = target.shape[0], sizes[3], sizes[9]
     inverse = float32(16.0) / float32(step)
     _, _, _, _, _, _, _, _, u, vector, sequence, trial = work

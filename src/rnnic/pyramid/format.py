@@ -3,22 +3,24 @@
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.entropy.rans import SYMBOL_BITS, decoding_tables
+from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables, symbol_spans
 from rnnic.errors import FormatError
 from rnnic.pyramid.model import PASSES, ColourTables, PyramidModel, Quantiser
 
 __all__ = [
     "Derived",
+    "Parsing",
     "Pass",
     "PyramidParams",
     "derive",
     "feedback",
     "lane_rows",
+    "parsing",
     "passes",
 ]
 
@@ -34,7 +36,13 @@ ACTIVITY_LEVELS = 8192
 TOP_LEVEL = 4095
 MAX_GRADIENT_WEIGHT = 8191
 COMMON_BITS = 8
-SIGNS_SHIFT = 26
+"""Tables of common entries have room for ``2**COMMON_BITS`` symbols."""
+BUCKET_BITS = 6
+"""Their slots are looked up by so many bits less: caches hold more tables."""
+BUCKETS_BITS = PROBABILITY_BITS - BUCKET_BITS
+SIGNS_PLACE = 32
+STATE_PLACE = 60
+"""Where `Parsing.effects` hold numbers of signs and trellis states, above the activities."""
 
 # Next state for (state << 1 | branch). Ungerboeck's parity checks 13, 4 (8 states) and
 # 23, 4 (16 states), octal; bit 0 of a state names its codebook.
@@ -169,38 +177,61 @@ def base_step(step: int) -> int:
 
 
 class Derived(NamedTuple):
-    """Tables that kernels read, for one band and quantiser.
+    """Tables that kernels of encoder and decoder read, for one quantiser.
 
     Attributes
     ----------
-    slots, spans : uint8 and uint32 arrays
-        See `rnnic.entropy.rans.decoding_tables`, of the common entries; the two codebooks of a class
-        stand side by side, a single one twice. Spans also hold ``signs << SIGNS_SHIFT``.
-    far_slots, far_spans : uint16 and uint32 arrays
-        The same of the tables that an escape leads to, without labels.
     labels : uint8 array, (codebooks << SYMBOL_BITS,)
         Number of raw sign bits, plus ``branch << 2``; no branches without a trellis.
     vectors : int16 array, (codebooks << SYMBOL_BITS + 3, 3)
         Residual of every entry and sign pattern in 1/64 step.
-    packed : int64 array, (codebooks << SYMBOL_BITS,)
-        Magnitudes of every entry in one number, 16 bits each, lowest first; then what the next trellis
-        state differs in from half the state.
     luma_class : uint16 array, (ACTIVITY_LEVELS,)
         Class times the number of chroma classes.
     chroma_class : uint16 array, (ACTIVITY_LEVELS,)
     next_state : uint8 array, (states << 1,)
     """
 
-    slots: npt.NDArray[np.unsignedinteger[Any]]
-    spans: npt.NDArray[np.uint32]
-    far_slots: npt.NDArray[np.unsignedinteger[Any]]
-    far_spans: npt.NDArray[np.uint32]
     labels: npt.NDArray[np.uint8]
     vectors: npt.NDArray[np.int16]
-    packed: npt.NDArray[np.int64]
     luma_class: npt.NDArray[np.uint16]
     chroma_class: npt.NDArray[np.uint16]
     next_state: npt.NDArray[np.uint8]
+
+
+class Parsing(NamedTuple):
+    """Tables that only a decoder reads, for one band and quantiser.
+
+    Attributes
+    ----------
+    buckets : uint64 array, (2 * classes << BUCKETS_BITS,)
+        The first symbol in every ``1 << BUCKET_BITS`` slots of a table of common entries, ``frequency << 20 |
+        start << 8 | symbol``, then the second, or the first again, ``<< 32``. The escape's frequency is
+        given as 0. The two codebooks of a class stand side by side, a single one twice.
+    spans : uint32 array, (2 * classes << COMMON_BITS,)
+        See `rnnic.entropy.rans.symbol_spans`, of the same tables.
+    far_slots, far_spans : uint16 and uint32 arrays
+        See `rnnic.entropy.rans.decoding_tables`, of the tables that an escape leads to.
+    labels, vectors : arrays
+        See `Derived`.
+    signed : int64 array, (codebooks << SYMBOL_BITS + 3,)
+        Vectors, 16 bits a component, lowest first.
+    effects : uint64 array, (codebooks << SYMBOL_BITS,)
+        Number of sign bits of every entry ``<< SIGNS_PLACE``, and what the next trellis state differs in
+        from half the state ``<< STATE_PLACE``; `rnnic.pyramid.pair_kernels.entry_effects` adds the rest.
+    luma_table, chroma_table : uint32 arrays, (ACTIVITY_LEVELS,)
+        Where the buckets of an activity's class begin: the sum of both.
+    """
+
+    buckets: npt.NDArray[np.uint64]
+    spans: npt.NDArray[np.uint32]
+    far_slots: npt.NDArray[np.uint16]
+    far_spans: npt.NDArray[np.uint32]
+    labels: npt.NDArray[np.uint8]
+    vectors: npt.NDArray[np.int16]
+    signed: npt.NDArray[np.int64]
+    effects: npt.NDArray[np.uint64]
+    luma_table: npt.NDArray[np.uint32]
+    chroma_table: npt.NDArray[np.uint32]
 
 
 def feedback(states: int) -> int:
@@ -235,11 +266,9 @@ def sign_vectors(quantiser: Quantiser) -> npt.NDArray[np.int16]:
     return vectors.reshape(-1, 3)
 
 
-PACKED = Derived._fields.index("packed")
-
-
 @lru_cache(maxsize=8)
-def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Derived:
+def derive(model: PyramidModel, channels: int, states: int) -> Derived:
+    """Tables for a quantiser; the last few are kept."""
     tables = model.tables(channels)
     quantiser = quantiser_of(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
@@ -247,35 +276,66 @@ def _derive(model: PyramidModel, channels: int, band: int, states: int) -> Deriv
     signs = (quantiser.orbits > 0).sum(axis=2, dtype=np.uint8)
     branch = branches(quantiser.orbits) if states > 1 else np.zeros_like(signs)
     labels[:, :entries] = signs | (branch << 2)
-    common, rare = quantiser.common[band], quantiser.rare[band]
-    by_class = np.broadcast_to(common, (2, *common.shape[1:])).transpose(1, 0, 2)
-    slots, spans = decoding_tables(by_class.reshape(-1, common.shape[-1]), COMMON_BITS)
-    far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
-    known = np.zeros((codebooks, 1 << COMMON_BITS), np.uint32)
-    known[:, : common.shape[-1] - 1] = signs[:, : common.shape[-1] - 1]
-    labelled = spans.reshape(-1, 2, 1 << COMMON_BITS) | (known << np.uint32(SIGNS_SHIFT))
-    vectors = sign_vectors(quantiser)
-    packed = np.zeros(labels.shape, np.int64)
-    flips = (branch << 1) ^ (np.arange(codebooks)[:, None] * feedback(states))
-    fields = [*np.moveaxis(quantiser.magnitudes, 2, 0), flips]
-    packed[:, :entries] = sum(field.astype(np.int64) << (16 * i) for i, field in enumerate(fields))
     levels = np.minimum(np.arange(ACTIVITY_LEVELS), TOP_LEVEL)
     luma = np.searchsorted(tables.luma_edges, levels, side="right") * tables.chroma_classes
     chroma = np.searchsorted(tables.chroma_edges, levels, side="right")
     return Derived(
-        slots,
-        labelled.reshape(-1),
-        far_slots,
-        far_spans,
         labels.reshape(-1),
-        vectors,
-        packed.reshape(-1),
+        sign_vectors(quantiser),
         luma.astype(np.uint16),
         chroma.astype(np.uint16),
         np.array(TRELLIS[states], np.uint8),
     )
 
 
-def derive(model: PyramidModel, channels: int, step: int, states: int) -> Derived:
+@lru_cache(maxsize=8)
+def _parsing(model: PyramidModel, channels: int, band: int, states: int) -> Parsing:
+    quantiser = quantiser_of(model.tables(channels), states)
+    derived = derive(model, channels, states)
+    codebooks, entries, _ = quantiser.orbits.shape
+    common, rare = quantiser.common[band], quantiser.rare[band]
+    by_class = np.broadcast_to(common, (2, *common.shape[1:])).transpose(1, 0, 2)
+    by_class = by_class.reshape(-1, common.shape[-1])
+    far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
+    labels = derived.labels.reshape(codebooks, -1).astype(np.uint64)
+    books = np.arange(codebooks, dtype=np.uint64)[:, None]
+    flips = (labels >> 2 << 1) ^ (books * np.uint64(feedback(states)))
+    effects = (labels & 3) << SIGNS_PLACE | flips << STATE_PLACE
+    signed = np.zeros((len(derived.vectors), 4), "<i2")
+    signed[:, :3] = derived.vectors
+    return Parsing(
+        _buckets(by_class),
+        symbol_spans(by_class, COMMON_BITS),
+        far_slots,
+        far_spans,
+        derived.labels,
+        derived.vectors,
+        signed.view("<i8").reshape(-1).astype(np.int64),
+        effects.reshape(-1).astype(np.uint64),
+        derived.luma_class.astype(np.uint32) * np.uint32(2 << BUCKETS_BITS),
+        derived.chroma_class.astype(np.uint32) * np.uint32(2 << BUCKETS_BITS),
+    )
+
+
+def _buckets(frequencies: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
+    """Buckets of tables, see `Parsing`; of uint16 (tables, symbols), the escape's last."""
+    tables, symbols = frequencies.shape
+    wide = frequencies.astype(np.uint32)
+    ends = np.cumsum(wide, axis=1, dtype=np.uint32)
+    # All but the escape's have at most 12 bits, as it always has a slot.
+    known = wide * (np.arange(symbols) < symbols - 1)
+    numbers = (known << 20) | ((ends - wide) << 8) | np.arange(symbols, dtype=np.uint32)
+    names = np.tile(np.arange(symbols, dtype=np.uint8), tables)
+    slots = np.repeat(names, frequencies.reshape(-1)).reshape(tables, -1)
+    first = slots[:, :: 1 << BUCKET_BITS]
+    behind = np.take_along_axis(ends, first, axis=1)
+    last = np.arange(1, first.shape[1] + 1, dtype=np.uint32) * (1 << BUCKET_BITS) - 1
+    second = np.take_along_axis(slots, np.minimum(behind, last), axis=1)
+    pairs = [np.take_along_axis(numbers, which, axis=1) for which in (first, second)]
+    both: npt.NDArray[np.uint64] = pairs[0] | (pairs[1].astype(np.uint64) << 32)
+    return both.reshape(-1)
+
+
+def parsing(model: PyramidModel, channels: int, step: int, states: int) -> Parsing:
     """Tables for a file's parameters; those of the last few files are kept."""
-    return _derive(model, channels, model.band(step), states)
+    return _parsing(model, channels, model.band(step), states)

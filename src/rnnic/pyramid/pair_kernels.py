@@ -1,10 +1,12 @@
 """Parsing of residuals: activity class, symbol, signs, escapes, trellis state."""
 
 import numpy as np
-from numpy import int32, uint64
+from numpy import int16, int32, uint64
 
-from rnnic._jit import forced, jit, sub
+from rnnic._jit import forced, jit
 from rnnic.entropy.rans import (
+    PROBABILITY_SCALE,
+    SYMBOL_BITS,
     U_PROBABILITY_BITS,
     U_SLOT_MASK,
     U_SYMBOL_BITS,
@@ -12,14 +14,22 @@ from rnnic.entropy.rans import (
     decode_symbol,
     find_symbol,
     refill,
+    search_symbol,
 )
-from rnnic.pyramid.format import COMMON_BITS, SIGNS_SHIFT
+from rnnic.pyramid.format import (
+    BUCKET_BITS,
+    BUCKETS_BITS,
+    COMMON_BITS,
+    SIGNS_PLACE,
+    STATE_PLACE,
+)
 
 __all__ = [
     "MAX_ESCAPES",
     "decode_row_1",
     "decode_row_2",
     "decode_row_4",
+    "entry_effects",
     "entry_weights",
     "left_part",
     "pack_activity",
@@ -27,15 +37,18 @@ __all__ = [
 ]
 
 MAX_ESCAPES = 7
-SIGNS_PLACE = 52
-U_SIGNS_PLACE = uint64(SIGNS_PLACE)
-ESCAPED = np.int64(-1 << 63)
-"""In the place of packed residuals: those of the pair are elsewhere."""
 TOP_ACTIVITY = int32(16383)
 ONE = uint64(1)
 U_LOW = uint64(0xFFFF)
+U_LEFT = uint64(0xFFFFFFFF)
 U_COMMON_BITS = uint64(COMMON_BITS)
-U_SIGNS_SHIFT = uint64(SIGNS_SHIFT)
+U_BUCKET_BITS = uint64(BUCKET_BITS)
+U_BUCKETS_BITS = uint64(BUCKETS_BITS)
+U_BUCKETS = uint64(1 << BUCKETS_BITS)
+U_BOOK_SHIFT = uint64(SYMBOL_BITS - BUCKETS_BITS)
+U_SCALE = uint64(PROBABILITY_SCALE)
+U_SIGNS_PLACE = uint64(SIGNS_PLACE)
+U_STATE_PLACE = uint64(STATE_PLACE)
 
 
 @forced
@@ -60,17 +73,25 @@ def left_part(r0, r1, r2, weights):
     return e | (g << 16)
 
 
+@forced
+def half_state(passed):
+    """Return the trellis state in ``passed``, see `decode_pair`, without its lowest bit, in place."""
+    return (passed >> (U_STATE_PLACE + ONE)) << U_STATE_PLACE
+
+
 @jit
 def decode_escaped(
-    x, state, position, trellis, luma_class, out, words, weights, sizes, top, slots, spans,
-    labels, vectors,
+    x, state, position, passed, luma_class, lane, words, weights, sizes, top, slots, spans, labels,
+    vectors,
 ):  # fmt: skip
-    """Decode the rest of a pair that is in neither table of its class, into ``out[:, x]``.
+    """Decode the rest of a pair that is in neither table of its class.
 
-    ``sizes`` and ``top`` are those of `decode_pass`. Returns what `decode_pair` does.
+    The state is that behind both escapes, ``slots`` and ``spans`` are the far ones; other parameters are
+    those of `decode_pair`. Returns the coder.
     """
+    row, escaped, reach = lane
     escape, luma_classes, contexts = sizes[1], sizes[2], sizes[4]
-    book = trellis & ONE
+    book = (passed >> U_STATE_PLACE) & ONE
     depth = 1
     symbol, raw = uint64(0), uint64(0)
     while depth < MAX_ESCAPES:
@@ -104,25 +125,16 @@ def decode_escaped(
             r0 = min(max(r0 * 4 + np.int64(vectors[at, 0]), -top), top)
             r1 = min(max(r1 * 4 + np.int64(vectors[at, 1]), -top), top)
             r2 = min(max(r2 * 4 + np.int64(vectors[at, 2]), -top), top)
-    out[0, x], out[1, x], out[2, x] = r0, r1, r2
-    trellis = (trellis >> ONE) ^ (book * uint64(sizes[6])) ^ (branch << ONE)
-    return state, position, trellis, uint64(left_part(r0, r1, r2, weights))
+    escaped[0, x], escaped[1, x], escaped[2, x] = r0, r1, r2
+    row[x] = reach[0]
+    reach[0] = x + 1
+    flips = (book * uint64(sizes[6])) ^ (branch << ONE)
+    passed = half_state(passed) ^ (flips << U_STATE_PLACE)
+    return state, position, passed | uint64(left_part(r0, r1, r2, weights))
 
 
 @forced
-def place(x, symbol, raw, trellis, row, left, packed):
-    """Put an entry and its signs into ``row[x]``.
-
-    Returns the next trellis state and what the entry adds to activities further right.
-    """
-    entry = ((trellis & ONE) << U_SYMBOL_BITS) | symbol
-    magnitudes = uint64(packed[entry])
-    row[x] = magnitudes | (raw << U_SIGNS_PLACE)
-    return (trellis >> ONE) ^ (magnitudes >> uint64(48)), uint64(left[entry])
-
-
-@forced
-def decode_pair(x, coder, lane, words, weights, left, sizes, top, tables):
+def decode_pair(x, coder, lane, words, weights, effects, sizes, top, tables):
     """Decode pair ``x`` of a lane's row.
 
     Parameters
@@ -130,75 +142,91 @@ def decode_pair(x, coder, lane, words, weights, left, sizes, top, tables):
     x : int
         Which one.
     coder : tuple of uint64
-        State, position, trellis state, activities passed on by the left neighbour. No index can be negative.
+        State; position; what the left neighbour passes on: what it adds to activities, and the trellis
+        state ``<< STATE_PLACE``. No index can be negative.
     lane : tuple
-        Packed activities around, where packed residuals go, where residuals go that are out of reach, where
-        the place behind the last one of these goes: those in the row are marked.
+        Packed activities around, each replaced by packed residuals; where residuals go that are out of
+        reach; the place behind the last one of these, in whose stead the row holds that of the one before.
 
     Other parameters are those of `decode_row_4`. Returns the coder.
     """
-    slots, spans, far_slots, far_spans, labels, vectors, packed, luma_class, chroma_class, _ = (
-        tables
-    )
-    state, position, trellis, near = coder
-    around, row, escaped, reach = lane
-    activity = uint64(around[x]) + near
-    luma = uint64(luma_class[(activity & U_LOW) >> uint64(2)])
-    chroma = uint64(chroma_class[activity >> uint64(18)])
-    book = trellis & ONE
-    table = ((luma + chroma) << ONE) | book
-    symbol, span, frequency, into = find_symbol(
-        state & U_SLOT_MASK, table, U_COMMON_BITS, slots, spans
-    )
+    (
+        buckets, spans, far_slots, far_spans, labels, vectors, signed, _, luma_table, chroma_table,
+    ) = tables  # fmt: skip
+    state, position, passed = coder
+    row, _, _ = lane
+    activity = uint64(row[x]) + (passed & U_LEFT)
+    luma = uint64(luma_table[(activity & U_LOW) >> uint64(2)])
+    chroma = uint64(chroma_table[activity >> uint64(18)])
+    book = (passed >> (U_STATE_PLACE - U_BUCKETS_BITS)) & U_BUCKETS
+    table = luma + chroma + book
+    slot = state & U_SLOT_MASK
+    bucket = uint64(buckets[table + (slot >> U_BUCKET_BITS)])
+    second = bucket >> uint64(32)
+    if slot >= (second >> uint64(8)) & U_SLOT_MASK:
+        bucket = second
+    symbol = bucket & uint64(255)
+    into = slot - ((bucket >> uint64(8)) & U_SLOT_MASK)
+    frequency = (bucket >> uint64(20)) & U_SLOT_MASK
+    if into >= frequency:
+        which = table >> U_BUCKETS_BITS
+        if frequency == uint64(0):
+            # It is the escape, whose slots are a table's last.
+            frequency = U_SCALE - (slot - into)
+        else:
+            symbol, _, frequency, into = search_symbol(slot, symbol, which << U_COMMON_BITS, spans)
+        if symbol == uint64(sizes[0]):
+            # Too rare for the table of its class.
+            state = frequency * (state >> U_PROBABILITY_BITS) + into
+            state, position = refill(state, position, words)
+            luma_class = (which >> ONE) // uint64(sizes[3])
+            which = (which & ONE) * uint64(sizes[4]) + uint64(sizes[2] * 4) + luma_class
+            symbol, _, frequency, into = find_symbol(
+                state & U_SLOT_MASK, which, U_SYMBOL_BITS, far_slots, far_spans
+            )
+            if symbol == uint64(sizes[1]):
+                state = frequency * (state >> U_PROBABILITY_BITS) + into
+                state, position = refill(state, position, words)
+                return decode_escaped(
+                    x, state, position, passed, luma_class, lane, words, weights,
+                    sizes, top, far_slots, far_spans, labels, vectors,
+                )  # fmt: skip
+    entry = (book << U_BOOK_SHIFT) | symbol
+    effect = uint64(effects[entry])
     state = frequency * (state >> U_PROBABILITY_BITS) + into
-    bits = span >> U_SIGNS_SHIFT
-    raw = state & ((ONE << bits) - ONE)
-    state, position = refill(state >> bits, position, words)
-    if symbol == uint64(sizes[0]):
-        # Too rare for the table of its class.
-        luma //= uint64(sizes[3])
-        table = book * uint64(sizes[4]) + uint64(sizes[2] * 4) + luma
-        symbol, raw, state, position = decode_symbol(
-            state, position, words, far_slots, far_spans, table, labels, book
-        )
-        if symbol == uint64(sizes[1]):
-            row[x] = ESCAPED
-            reach[0] = x + 1
-            return decode_escaped(
-                x, state, position, trellis, luma, escaped, words, weights, sizes, top, far_slots,
-                far_spans, labels, vectors,
-            )  # fmt: skip
-    trellis, near = place(x, symbol, raw, trellis, row, left, packed)
-    return state, position, trellis, near
+    row[x] = signed[(entry << uint64(3)) | (state & uint64(7))]
+    signs = (effect >> U_SIGNS_PLACE) & uint64(63)
+    state, position = refill(state >> signs, position, words)
+    return state, position, half_state(passed) ^ effect
 
 
 @forced
 def coder_of(k, states, positions, trellis):
     """Return a lane's coder at the start of a row, see `decode_pair`."""
-    return uint64(states[k]), uint64(positions[k]), uint64(trellis[k]), uint64(0)
+    return uint64(states[k]), uint64(positions[k]), uint64(trellis[k]) << U_STATE_PLACE
 
 
 @forced
-def lane_of(k, around, rows, escaped, reach):
+def lane_of(k, rows, escaped, reach):
     """Return a lane's row, see `decode_pair`."""
-    return around[k], rows[k], escaped[k], reach[k:]
+    return rows[k], escaped[k], reach[k:]
 
 
 @forced
 def keep_coder(k, coder, states, positions, trellis):
     """Keep a lane's coder for its next row."""
-    states[k], positions[k], trellis[k] = coder[0], coder[1], coder[2]
+    states[k], positions[k], trellis[k] = coder[0], coder[1], coder[2] >> U_STATE_PLACE
 
 
 @jit
 def decode_row_1(
-    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    k, n, states, positions, trellis, rows, escaped, reach, words, weights, effects, sizes,
     top, tables,
 ):  # fmt: skip
     """Decode a row of lane ``k`` alone."""
-    own = words, weights, left, sizes, top, tables
+    own = words, weights, effects, sizes, top, tables
     a = coder_of(k, states, positions, trellis)
-    lane_a = lane_of(k, around, rows, escaped, reach)
+    lane_a = lane_of(k, rows, escaped, reach)
     for x in range(n):
         a = decode_pair(x, a, lane_a, *own)
     keep_coder(k, a, states, positions, trellis)
@@ -206,15 +234,15 @@ def decode_row_1(
 
 @jit
 def decode_row_2(
-    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    k, n, states, positions, trellis, rows, escaped, reach, words, weights, effects, sizes,
     top, tables,
 ):  # fmt: skip
     """Decode a row of lanes ``k`` and ``k + 1`` in turns, which hides latencies."""
-    own = words, weights, left, sizes, top, tables
+    own = words, weights, effects, sizes, top, tables
     a = coder_of(k, states, positions, trellis)
     b = coder_of(k + 1, states, positions, trellis)
-    lane_a = lane_of(k, around, rows, escaped, reach)
-    lane_b = lane_of(k + 1, around, rows, escaped, reach)
+    lane_a = lane_of(k, rows, escaped, reach)
+    lane_b = lane_of(k + 1, rows, escaped, reach)
     for x in range(n):
         a = decode_pair(x, a, lane_a, *own)
         b = decode_pair(x, b, lane_b, *own)
@@ -224,19 +252,19 @@ def decode_row_2(
 
 @jit
 def decode_row_4(
-    k, n, states, positions, trellis, around, rows, escaped, reach, words, weights, left, sizes,
+    k, n, states, positions, trellis, rows, escaped, reach, words, weights, effects, sizes,
     top, tables,
 ):  # fmt: skip
     """Decode a row of lanes ``k`` to ``k + 3`` in turns."""
-    own = words, weights, left, sizes, top, tables
+    own = words, weights, effects, sizes, top, tables
     a = coder_of(k, states, positions, trellis)
     b = coder_of(k + 1, states, positions, trellis)
     c = coder_of(k + 2, states, positions, trellis)
     d = coder_of(k + 3, states, positions, trellis)
-    lane_a = lane_of(k, around, rows, escaped, reach)
-    lane_b = lane_of(k + 1, around, rows, escaped, reach)
-    lane_c = lane_of(k + 2, around, rows, escaped, reach)
-    lane_d = lane_of(k + 3, around, rows, escaped, reach)
+    lane_a = lane_of(k, rows, escaped, reach)
+    lane_b = lane_of(k + 1, rows, escaped, reach)
+    lane_c = lane_of(k + 2, rows, escaped, reach)
+    lane_d = lane_of(k + 3, rows, escaped, reach)
     for x in range(n):
         a = decode_pair(x, a, lane_a, *own)
         b = decode_pair(x, b, lane_b, *own)
@@ -249,49 +277,51 @@ def decode_row_4(
 
 
 @forced
-def pack_activity(activity, n, around):
+def pack_activity(activity, n, row):
     """Put luma and chroma activities, int32 (2, n), into one number: luma + (chroma << 16).
 
     Larger ones are cut off; with what `decode_pair` adds, they are in the highest class anyway.
     """
     luma, chroma = activity[0], activity[1]
     for x in range(n):
-        around[x] = min(luma[x], TOP_ACTIVITY) | (min(chroma[x], TOP_ACTIVITY) << 16)
-
-
-@forced
-def signed(magnitude, sign):
-    """Return a magnitude, negated where the lowest bit of ``sign`` is set."""
-    mask = sub(int32(0), sign & int32(1))
-    return sub(magnitude ^ mask, mask)
+        row[x] = min(luma[x], TOP_ACTIVITY) | (min(chroma[x], TOP_ACTIVITY) << 16)
 
 
 @forced
 def unpack_row(row, n, end, escaped, out):
-    """Fill residuals ``out`` from packed ones; those before ``end`` that are marked, from ``escaped``."""
+    """Fill residuals ``out`` from packed ones and, from before ``end``, ``escaped``; see `decode_pair`."""
     first, second, third = out[0], out[1], out[2]
     for x in range(n):
         low, high = int32(row[x] & 0xFFFFFFFF), int32(row[x] >> 32)
-        m0, m1, m2 = low & int32(0xFFFF), low >> int32(16), high & int32(0xFFFF)
-        # Only components that are not zero have a sign.
-        signs = high >> int32(SIGNS_PLACE - 32)
-        first[x] = signed(m0, signs)
-        signs >>= int32(m0 != 0)
-        second[x] = signed(m1, signs)
-        third[x] = signed(m2, signs >> int32(m1 != 0))
-    for x in range(end):
-        if row[x] == ESCAPED:
-            first[x], second[x], third[x] = escaped[0, x], escaped[1, x], escaped[2, x]
+        first[x] = int16(low)
+        second[x] = low >> int32(16)
+        third[x] = int16(high)
+    while end > 0:
+        x = end - 1
+        first[x], second[x], third[x] = escaped[0, x], escaped[1, x], escaped[2, x]
+        end = row[x]
 
 
 @jit
-def entry_weights(packed, weights, left):
+def entry_weights(vectors, weights, left):
     """Fill what entries add to their right neighbour's activities: luma + (chroma << 16).
 
     ``left`` is uint32, (codebooks << SYMBOL_BITS,).
     """
     for i in range(left.shape[0]):
-        numbers = packed[i]
-        left[i] = left_part(
-            numbers & 0xFFFF, (numbers >> 16) & 0xFFFF, (numbers >> 32) & 0xFFFF, weights
+        r0, r1, r2 = vectors[8 * i, 0], vectors[8 * i, 1], vectors[8 * i, 2]
+        left[i] = left_part(np.int64(r0), np.int64(r1), np.int64(r2), weights)
+
+
+@jit
+def entry_effects(signed, static, weights, effects):
+    """Fill what entries pass on to their right neighbours: ``static`` and what they add to activities.
+
+    ``signed`` and ``static`` are those of `rnnic.pyramid.format.Parsing`; uint64 ``effects`` are of the size
+    of ``static``.
+    """
+    for i in range(static.shape[0]):
+        numbers = signed[8 * i]
+        effects[i] = static[i] | uint64(
+            left_part(numbers & 0xFFFF, (numbers >> 16) & 0xFFFF, (numbers >> 32) & 0xFFFF, weights)
         )

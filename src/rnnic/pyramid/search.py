@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic._jit import jit
-from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables
+from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, symbol_spans
 from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
 from rnnic.search import nearest_entries
@@ -171,7 +171,7 @@ def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
     found = []
     for part in (quantiser.common, quantiser.rare):
         symbols = part.shape[-1]
-        _, spans = decoding_tables(part[band].reshape(-1, symbols))
+        spans = symbol_spans(part[band].reshape(-1, symbols))
         rows = spans.reshape(-1, 1 << SYMBOL_BITS)
         rows[:, [symbols - 1, ESCAPE]] = rows[:, [ESCAPE, symbols - 1]]
         found.append(rows.reshape(-1))
