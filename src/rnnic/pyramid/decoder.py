@@ -433,7 +433,7 @@ def borrow_scratch(
         _scratch.area = area
         _scratch.width = 0
     if _scratch.width < row:
-        _scratch.rows = RowBuffers(lanes, row, 3)
+        _scratch.rows = RowBuffers(lanes, row, 2)
         _scratch.width = row
     _scratch.kind = kind
     planes: Planes = _scratch.planes

@@ -9,8 +9,9 @@ from rnnic.pyramid.kernels import (
     copy_unpaired,
     extend_borders,
     repeat_borders,
-    row_context,
+    row_activity,
     row_energies,
+    row_predictions,
     row_rebuild,
 )
 from rnnic.pyramid.pair_kernels import (
@@ -45,7 +46,7 @@ def pass_weights(activity, step, weights):
 def decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
     """Decode the residuals of one row of each of the first ``active`` lanes; False if one ends."""
     states, positions, ends, trellis, words = lanes
-    parsed, escaped, reach, residuals = rows
+    parsed, escaped, reach, _ = rows
     _, _, weights, effects = filters
     reach[:] = 0
     at = 0
@@ -68,7 +69,6 @@ def decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
         )  # fmt: skip
     complete = True
     for k in range(active):
-        unpack_row(parsed[k], n, reach[k], escaped[k], residuals[k])
         complete = complete and positions[k] <= ends[k]
     return complete
 
@@ -115,7 +115,7 @@ def decode_pass(
     """
     p, e, c, f = planes
     luma, chroma, weights, _ = filters
-    parsed, residuals = rows[0], rows[3]
+    parsed, escaped, reach, residuals = rows
     gradients, base, activity, d, r, m = buffers
     ring = d.shape[2]
     children, samples, colour, deep, pixels, stride = picture
@@ -131,25 +131,25 @@ def decode_pass(
     r[:, :, :, : n + 2] = 0
     m[:, :, :, : n + 2] = 0
     if not coded:
-        residuals[:, :, :n] = 0
+        residuals[0, :, :n] = 0
     for i in range(share + (extra > 0)):
         up2, up, now = (i + ring - 1) % ring, i % ring, (i + 1) % ring
         active = parts if i < share else extra
         for k in range(active):
             y = k * share + min(k, extra) + i + 2
-            row_context(
-                p, e, y, n, along_x, luma, chroma, weights, d[k], r[k], m[k], up,
-                up2, gradients, base[k], activity[k],
-            )  # fmt: skip
-            pack_activity(activity[k], n, parsed[k])
+            row_activity(p, e, y, n, along_x, weights, m[k], up, up2, gradients, activity[0])
+            pack_activity(activity[0], n, parsed[k])
         if coded and not decode_rows(n, active, lanes, rows, filters, sizes, top, tables):
             return False
         for k in range(active):
             y = k * share + min(k, extra) + i
             first = y if along_x else 2 * y
+            if coded:
+                unpack_row(parsed[k], n, reach[k], escaped[k], residuals[0])
+            row_predictions(p, y + 2, n, along_x, luma, chroma, d[k], r[k], up, base[0])
             # One call for both: its code is compiled into each place that calls it.
             row_rebuild(
-                residuals[k], p, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k],
+                residuals[0], p, y + 2, n, along_x, luma, chroma, step, base[0], d[k], r[k], m[k],
                 now, children if final else c, 0 if final else first + 2,
             )  # fmt: skip
             if not final:

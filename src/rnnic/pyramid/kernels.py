@@ -195,6 +195,35 @@ def start_activity(e, m, above, other, y, n, w, out):
 
 
 @forced
+def row_activity(p, e, y, n, along_x, weights, m, up, up2, gradients, activity):
+    """Compute activities of a row; parameters are those of `row_context`."""
+    for k in range(e.shape[0]):
+        start_activity(e[k], m[k, up], m[k, up2], m[1 - k, up], y, n, weights[k], activity[k])
+    for c in range(p.shape[0]):
+        k = min(c, 1)
+        if along_x:
+            add_gradients_x(p[c], y, n, weights[k], gradients, activity[k])
+        else:
+            add_gradients_y(p[c], y, n, weights[k], gradients, activity[k])
+
+
+@forced
+def row_predictions(p, y, n, along_x, luma, chroma, d, r, up, base):
+    """Compute predictions of a row; parameters are those of `row_context`."""
+    if along_x:
+        predict_luma_x(p[0], y, n, luma, base[0])
+    else:
+        predict_luma_y(p[0], y, n, luma, base[0])
+    add_upper_luma(d[0, up], r[0, up], n, luma, base[0])
+    for c in range(1, p.shape[0]):
+        if along_x:
+            predict_chroma_x(p[c], y, n, chroma[c - 1], base[c])
+        else:
+            predict_chroma_y(p[c], y, n, chroma[c - 1], base[c])
+        add_upper_chroma(d[c, up], r[c, up], n, chroma[c - 1], base[c])
+
+
+@forced
 def row_context(
     p, e, y, n, along_x, luma, chroma, weights, d, r, m, up, up2, gradients, base, activity
 ):
@@ -223,25 +252,8 @@ def row_context(
     activity : int32 array, (2, n)
         Output: activities in 1/256 step, without the left neighbour's part.
     """
-    components = p.shape[0]
-    start_activity(e[0], m[0, up], m[0, up2], m[1, up], y, n, weights[0], activity[0])
-    if along_x:
-        predict_luma_x(p[0], y, n, luma, base[0])
-        add_gradients_x(p[0], y, n, weights[0], gradients, activity[0])
-    else:
-        predict_luma_y(p[0], y, n, luma, base[0])
-        add_gradients_y(p[0], y, n, weights[0], gradients, activity[0])
-    add_upper_luma(d[0, up], r[0, up], n, luma, base[0])
-    if components > 1:
-        start_activity(e[1], m[1, up], m[1, up2], m[0, up], y, n, weights[1], activity[1])
-        for c in range(1, components):
-            if along_x:
-                predict_chroma_x(p[c], y, n, chroma[c - 1], base[c])
-                add_gradients_x(p[c], y, n, weights[1], gradients, activity[1])
-            else:
-                predict_chroma_y(p[c], y, n, chroma[c - 1], base[c])
-                add_gradients_y(p[c], y, n, weights[1], gradients, activity[1])
-            add_upper_chroma(d[c, up], r[c, up], n, chroma[c - 1], base[c])
+    row_activity(p, e, y, n, along_x, weights, m, up, up2, gradients, activity)
+    row_predictions(p, y, n, along_x, luma, chroma, d, r, up, base)
 
 
 @forced
