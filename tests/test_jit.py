@@ -91,6 +91,12 @@ def test_arguments(needs_numba: bool) -> None:
                     assert kernel(*arguments) == weighted(*arguments)
 
 
+def test_arrays_of_files_are_arrays(tmp_path: Path) -> None:
+    numbers = np.memmap(tmp_path / "numbers", np.int32, "w+", shape=(5,))
+    _jit.jit(grown)(numbers, 3)
+    assert numbers.tolist() == [3] * 5
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float32"])
 def test_arrays_are_written(dtype: str) -> None:
     numbers = np.arange(12).astype(dtype)

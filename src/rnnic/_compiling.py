@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, event
 from numba.extending import intrinsic
@@ -57,7 +58,7 @@ def compile_entry(kernel: Any, arguments: Sequence[Any]) -> Code:
     TypeError
         If the kernel returns anything but a number or nothing.
     """
-    types = numba.typeof(tuple(arguments))
+    types = numba.typeof(_plain(arguments))
     take = _taker(types)
 
     def entry(slots: Any) -> None:
@@ -72,6 +73,13 @@ def compile_entry(kernel: Any, arguments: Sequence[Any]) -> Code:
     binary, _ = overload.library.serialize_using_object_code()[2]
     result = _result_of(kernel.overloads[types.types].signature.return_type)
     return Code(overload.fndesc.llvm_func_name, result, binary)
+
+
+def _plain(value: Any) -> Any:
+    """Return arguments with arrays, such as those of files, as plain ones."""
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(map(_plain, value))
+    return np.asarray(value) if isinstance(value, np.ndarray) else value
 
 
 def _result_of(kind: Any) -> str:

@@ -91,7 +91,7 @@ def describe(arguments: Sequence[Any], slots: list[int]) -> tuple[Hashable, ...]
     key: list[Hashable] = []
     for value in arguments:
         kind = type(value)
-        if kind is np.ndarray:
+        if isinstance(value, np.ndarray):
             dtype = value.dtype
             if not dtype.isnative:
                 raise TypeError("kernels take no arrays of another byte order")

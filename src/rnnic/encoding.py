@@ -211,9 +211,10 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
 
     def encode(pixels: Pixels, control: float, effort: int) -> Encoded:
         lighter = replace(options, effort=effort)
-        memory = Memory(usual=encoder.memory.any_tile)
-        own = encoders.setdefault(id(pixels), replace(encoder, pixels=pixels, memory=memory))
-        return own.with_options(lighter).run(control, progress, "aiming")
+        if id(pixels) not in encoders:
+            memory = Memory(usual=encoder.memory.any_tile)
+            encoders[id(pixels)] = replace(encoder, pixels=pixels, memory=memory)
+        return encoders[id(pixels)].with_options(lighter).run(control, progress, "aiming")
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT

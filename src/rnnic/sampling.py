@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,18 +51,22 @@ class Sample:
         self.pixels = pixels
         self.share = 1.0
         """The share of the image's pixels that are in the sample."""
-        blocks = _blocks_of(pixels, down, across)
-        self.some = _some_of(blocks) if blocks.size else None
-        """A few blocks, None for the smallest images."""
+        self._cells = pixels, down, across
         if self.whole:
             return
-        self.pixels = _side_by_side(blocks)
+        self.pixels = _side_by_side(_blocks_of(*self._cells))
         self.share = self.pixels.size / pixels.size
         by = max(1, math.isqrt(height * width // _LOOKED_AT))
         self._of_image = _squared_differences(pixels, by)
         squares = np.zeros((*self.pixels.shape[:2], self._of_image.shape[2]), np.float32)
         squares[1:-1, 1:-1] = _squared_differences(self.pixels, 1)
         self._of_sample = self.inner(squares)
+
+    @cached_property
+    def some(self) -> Pixels | None:
+        """A few of the blocks, None for the smallest images."""
+        _, down, across = self._cells
+        return _some_of(_blocks_of(*self._cells)) if down * across else None
 
     def inner(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an image like the sample without the borders of blocks, which have more errors."""

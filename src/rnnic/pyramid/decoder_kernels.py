@@ -206,12 +206,13 @@ def decode_passes(
     components, groups = samples[0].shape[0], energies[0].shape[0]
     luma, chroma, activity = filters
     weights, effects = room
+    _, _, _, _, _, _, signed, own_effects, _, _ = tables
     p = reshaped(samples[0], (components, height + 4, width + 4))
     e = reshaped(energies[0], (groups, height + 4, width + 4))
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)
-        entry_effects(tables[6], tables[7], weights, effects)
+        entry_effects(signed, own_effects, weights, effects)
         final = i == plans.shape[0] - 1
         rows_high, columns = (0, 0) if final else (high + 4, wide + 4)
         c = reshaped(samples[(i + 1) % 2], (components, rows_high, columns))
