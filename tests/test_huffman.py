@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnic._jit import jit
 from rnnic.entropy.bits import put_code, read_symbol, words_of
 from rnnic.entropy.huffman import (
     MAX_LENGTH,
@@ -73,16 +76,35 @@ def test_codes_that_are_not_complete_are_refused(lengths: list[int]) -> None:
         unpack_lengths(memoryview(pack_lengths(array)), *array.shape)
 
 
+@jit
+def put_symbols(state: Any, out: Any, codes: Any, lengths: Any, tables: Any, symbols: Any) -> None:
+    for i in range(symbols.shape[0]):
+        table, symbol = tables[i], symbols[i]
+        put_code(state, out, codes[table, symbol], lengths[table, symbol])
+
+
+@jit
+def get_symbols(words: Any, book: Any, tables: Any, symbols: Any) -> Any:
+    position = np.int64(0)
+    primary, limit, offset, ranked = book
+    for i in range(symbols.shape[0]):
+        symbols[i], position = read_symbol(
+            words, primary, limit, offset, ranked, tables[i], position
+        )
+    return position
+
+
 @given(frequencies, st.data())
 def test_symbols_come_back(counts: np.ndarray, data: st.DataObject) -> None:
     lengths = np.stack([code_lengths(counts), code_lengths(counts[::-1].copy())])
-    symbols = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=100))
-    tables = data.draw(st.lists(st.integers(0, 1), min_size=len(symbols), max_size=len(symbols)))
+    drawn = data.draw(
+        st.lists(st.tuples(st.integers(0, 1), st.integers(0, len(counts) - 1)), max_size=100)
+    )
+    tables, symbols = np.array(drawn, np.int64).reshape(-1, 2).T.copy()
     book = encoder_book(lengths)
     out = np.zeros(3 * len(symbols) + 8, np.uint8)
     state = np.zeros(3, np.int64)
-    for table, symbol in zip(tables, symbols, strict=True):
-        put_code(state, out, book.codes[table, symbol], book.lengths[table, symbol])
+    put_symbols(state, out, book.codes, book.lengths, tables, symbols)
     if state[1]:
         out[state[2]] = (state[0] << (8 - state[1])) & 255
     size = int(state[2] + (state[1] > 0))
@@ -90,11 +112,10 @@ def test_symbols_come_back(counts: np.ndarray, data: st.DataObject) -> None:
     # Behind a table of another alphabet, as the raster method stacks them.
     other = decoder_book(code_lengths(np.ones(3, np.int64))[None])
     stacked = stack_books([other, decoder_book(lengths)])
-    position = 0
-    for table, symbol in zip(tables, symbols, strict=True):
-        found, position = read_symbol(words, *stacked, table + 1, position)
-        assert found == symbol
-    assert size * 8 - 8 < position <= size * 8 or not symbols
+    found = np.empty_like(symbols)
+    position = get_symbols(words, tuple(stacked), tables + 1, found)
+    np.testing.assert_array_equal(found, symbols)
+    assert size * 8 - 8 < position <= size * 8 or not len(symbols)
 
 
 def test_too_few_symbols_are_a_mistake() -> None:

@@ -17,7 +17,10 @@ __all__ = ["Around", "get_ready", "run_processes"]
 Around = Callable[[], AbstractContextManager[None]]
 Work = Callable[[Task, Job, Around], Outcome]
 
-_IMPORTED = ["rnnic.cli", "rnnic.api", "rnnic.files", "rnnic.pyramid.method", "rnnic.batch.pool"]
+_IMPORTED = [
+    "rnnic.cli", "rnnic.api", "rnnic.files", "rnnic.pyramid.method", "rnnic.batch.pool",
+    "llvmlite.binding",
+]  # fmt: skip
 """What takes most of a start's time, and starts no threads."""
 
 
