@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnic._jit import jit
-from rnnic.pyramid.fit import COLOUR_ONE, DEFAULT_COLOUR
+from rnnic.pyramid.fit import DEFAULT_COLOUR
+from rnnic.pyramid.fit_kernels import COLOUR_ONE
 
 __all__ = ["DEPTH_SCALE", "choose_colour", "forward_matrix"]
 

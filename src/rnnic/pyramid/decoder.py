@@ -1,6 +1,8 @@
 """Decoder of a tile."""
 
 import threading
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +24,8 @@ from rnnic.pyramid.format import (
     parsing,
     pass_step,
     passes,
+    quantiser_of,
 )
-from rnnic.pyramid.kernels import extend_borders
 from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, PyramidModel
 from rnnic.reduction import block_means
 
@@ -33,7 +35,7 @@ Pixels = npt.NDArray[Any]  # uint8 or uint16
 
 
 class Planes:
-    """Two pairs of plane buffers, used in turn by the passes.
+    """Two pairs of plane buffers, which the passes use in turn.
 
     Attributes
     ----------
@@ -45,43 +47,13 @@ class Planes:
         groups = min(channels, 2)
         self.samples = [np.zeros((channels, area), np.int16) for _ in range(2)]
         self.energies = [np.zeros((groups, area), np.int16) for _ in range(2)]
-        self._next = 0
-
-    def take(self, width: int, height: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
-        """Next sample planes and energy planes, (planes, height + 4, width + 4).
-
-        Those taken before last are overwritten; every tile starts with the first of each pair.
-        """
-        samples, energies = self.samples[self._next], self.energies[self._next]
-        self._next ^= 1
-        shape = (height + 4, width + 4)
-        area = shape[0] * shape[1]
-        return (
-            samples.reshape(-1)[: len(samples) * area].reshape(-1, *shape),
-            energies.reshape(-1)[: len(energies) * area].reshape(-1, *shape),
-        )
-
-    def restart(self) -> None:
-        """Begin with the first of each pair again."""
-        self._next = 0
 
 
-def start_planes(
-    planes: Planes, base: npt.NDArray[np.int64], step: int, *, smooth: bool
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
-    """Fill the coarsest planes from the quantised base plane (components, height, width)."""
-    height, width = base.shape[1:]
-    samples, energies = planes.take(width, height)
-    samples[:, 2:-2, 2:-2] = (base * base_step(step)).astype(np.int16)
-    extend_borders(samples, width, height, smooth)
-    energies[:] = 0
-    return samples, energies
-
-
-def table_sizes(params: PyramidParams, model: PyramidModel) -> npt.NDArray[np.int64]:
+@lru_cache(maxsize=8)
+def table_sizes(model: PyramidModel, channels: int, states: int) -> npt.NDArray[np.int64]:
     """Escape symbols, numbers of classes and contexts, feedback of the trellis; see `decode_pass`."""
-    tables = model.tables(params.channels)
-    quantiser = tables.scalar if params.states == 1 else tables.trellis
+    tables = model.tables(channels)
+    quantiser = quantiser_of(tables, states)
     return np.array(
         [
             quantiser.common.shape[-1] - 1,
@@ -90,7 +62,7 @@ def table_sizes(params: PyramidParams, model: PyramidModel) -> npt.NDArray[np.in
             tables.chroma_classes,
             tables.contexts,
             tables.classes,
-            feedback(params.states),
+            feedback(states),
         ],
         np.int64,
     )
@@ -100,8 +72,8 @@ class _Tile(NamedTuple):
     coded: int
     base: bytes
     words: npt.NDArray[np.uint16]
-    positions: npt.NDArray[np.uint64]
-    ends: npt.NDArray[np.uint64]
+    ends: list[int]
+    """Of lanes, which follow one another in the words."""
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -150,20 +122,17 @@ def _split(data: bytes, lanes: int, padding: int) -> _Tile:
     base = data[head.end : base_end]
     if not head.counts:
         return _Tile(head.coded, base, *_idle_lanes(lanes, padding))
-    words = np.zeros(total + padding, np.uint16)
+    words = np.empty(total + padding, np.uint16)
     words[:total] = np.frombuffer(data, "<u2", total, base_end)
-    ends = np.cumsum(np.array(head.counts, np.uint64), dtype=np.uint64)
-    return _Tile(head.coded, base, words, ends - np.array(head.counts, np.uint64), ends)
+    words[total:] = 0
+    return _Tile(head.coded, base, words, list(accumulate(head.counts)))
 
 
-def _idle_lanes(
-    lanes: int, padding: int
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Return words, starts and ends of lanes without residuals: rows above end where a lane begins."""
+def _idle_lanes(lanes: int, padding: int) -> tuple[npt.NDArray[np.uint16], list[int]]:
+    """Return words and ends of lanes without residuals: rows above end where a lane begins."""
     words = np.zeros(2 * lanes + padding, np.uint16)
     words[: 2 * lanes] = [LOWER_BOUND >> 16, LOWER_BOUND & 0xFFFF] * lanes
-    starts = 2 * np.arange(lanes, dtype=np.uint64)
-    return words, starts, starts + np.uint64(2)
+    return words, [2 * lane + 2 for lane in range(lanes)]
 
 
 def decode_tile(
@@ -281,15 +250,17 @@ def _decode(
     base = np.zeros((params.channels, base_height, base_width), np.int64)
     if not decode_base(bits, at, base):
         raise TruncatedError("base plane is truncated")
-    first = tile.positions.astype(np.int64)
-    states = (tile.words[first].astype(np.int64) << 16) | tile.words[first + 1]
-    if not np.all((states >= LOWER_BOUND) & (states < 1 << 31)):
+    # Lists: NumPy takes longer for a few numbers than Python.
+    starts = [0, *tile.ends[:-1]]
+    heads = [tile.words[at : at + 2].tolist() for at in starts]
+    begins = [(high << 16) | low for high, low in heads]
+    if not all(LOWER_BOUND <= state < 1 << 31 for state in begins):
         raise FormatError("a lane starts in an impossible state")
     final = -(-width >> reduce), -(-height >> reduce)
     out = _output(out, (final[1], final[0], params.channels), params.dtype)
-    lanes = len(tile.positions)
+    lanes = len(starts)
     coded = tile.coded if residuals else 0
-    steps = [step for step in steps if step.level >= 2 * reduce]
+    steps = tuple(step for step in steps if step.level >= 2 * reduce)
     plans = np.array(
         [
             (s.level, s.width, s.height, (coded >> s.level) & 1, pass_step(params.step, s.level))
@@ -303,16 +274,15 @@ def _decode(
         largest = (steps[-2].width, steps[-2].height)
     planes, own = borrow_scratch(final[0], largest, params.channels, lanes)
     rows = own if rows is None else rows
-    planes.restart()
-    start_planes(planes, base, params.step, smooth=fit.smooth)
-    positions = tile.positions + np.uint64(2)
+    states = np.array(begins, np.int64)
+    positions = np.array([at + 2 for at in starts], np.uint64)
     written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
     tables = parsing(model, params.channels, params.step, params.states)
     complete = decode_passes(
-        base_width, base_height, tuple(planes.samples), tuple(planes.energies), plans,
+        base, base_step(params.step), tuple(planes.samples), tuple(planes.energies), plans,
         fit.passes, fit.smooth,
-        (states, positions, tile.ends, np.zeros(lanes, np.int64), tile.words),
-        table_sizes(params, model), tuple(tables), rows.parsed(), rows.context(),
+        (states, positions, np.array(tile.ends, np.uint64), np.zeros(lanes, np.int64), tile.words),
+        table_sizes(model, params.channels, params.states), tuple(tables), rows.parsed(), rows.context(),
         (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables.effects), np.uint64)),
         (
             np.empty((params.channels, 2, final[0] + 4), np.int16),
@@ -322,11 +292,8 @@ def _decode(
     )  # fmt: skip
     if not complete:
         raise TruncatedError("a lane is truncated")
-    if (
-        reduce == 0
-        and coded
-        and not (np.all(states == LOWER_BOUND) and np.all(positions == tile.ends))
-    ):
+    ended = states.tolist() == [LOWER_BOUND] * lanes and positions.tolist() == tile.ends
+    if reduce == 0 and coded and not ended:
         raise FormatError("a lane does not end as its encoder left it")
     if written is not out:
         out[:] = written
@@ -347,6 +314,8 @@ def _rows_are_contiguous(pixels: Pixels) -> bool:
 
 def _bytes_of_rows(pixels: Pixels) -> npt.NDArray[np.uint8]:
     """Return all bytes from an image's first to its last, those between its rows included."""
+    if pixels.flags.c_contiguous:
+        return pixels.reshape(-1).view(np.uint8)
     height, width, channels = pixels.shape
     size = pixels.itemsize
     first = np.lib.stride_tricks.as_strided(pixels, (1,), (size,)).view(np.uint8)

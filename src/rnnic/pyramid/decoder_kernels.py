@@ -13,6 +13,7 @@ from rnnic.pyramid.kernels import (
     row_energies,
     row_predictions,
     row_rebuild,
+    start_planes,
 )
 from rnnic.pyramid.pair_kernels import (
     decode_row_1,
@@ -178,15 +179,15 @@ def decode_pass(
 
 @jit
 def decode_passes(
-    width, height, samples, energies, plans, filters, smooth, lanes, sizes, tables, rows, buffers,
+    base, step, samples, energies, plans, filters, smooth, lanes, sizes, tables, rows, buffers,
     room, picture,
 ):  # fmt: skip
     """Decode passes, coarse to fine, and turn the last one's children into pixels.
 
     Parameters
     ----------
-    width, height : int
-        Size of the base plane, which is in ``samples``.
+    base, step : int64 array, int
+        See `start_planes`.
     samples, energies : pairs of int16 arrays, (components | groups, area)
         Room for the planes of the largest pass but the last; used in turn.
     plans : int64 array, (passes, 5)
@@ -207,8 +208,10 @@ def decode_passes(
     luma, chroma, activity = filters
     weights, effects = room
     _, _, _, _, _, _, signed, own_effects, _, _ = tables
+    _, height, width = base.shape
     p = reshaped(samples[0], (components, height + 4, width + 4))
     e = reshaped(energies[0], (groups, height + 4, width + 4))
+    start_planes(base, step, p, e, smooth)
     for i in range(plans.shape[0]):
         level, wide, high = plans[i, 0], plans[i, 1], plans[i, 2]
         pass_weights(activity[level], plans[i, 4], weights)

@@ -11,7 +11,7 @@ from rnnic.entropy.rans import encode_tokens
 from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
 from rnnic.pyramid.clipping import distance_beyond, relaxed_targets
 from rnnic.pyramid.colour import choose_colour
-from rnnic.pyramid.decoder import Planes, RowBuffers, start_planes, table_sizes
+from rnnic.pyramid.decoder import RowBuffers, table_sizes
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.encoder_kernels import encode_pass
 from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
@@ -27,6 +27,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
+from rnnic.pyramid.kernels import start_planes
 from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
 from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
 from rnnic.pyramid.pair_kernels import entry_weights
@@ -218,9 +219,11 @@ class TileEncoder:
         far = distance_beyond(params) if effort > 1 and targets is None else np.float32(0)
         self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
         self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
-        coarsest = Planes(self._base.shape[2], self._base.shape[1], params.channels)
-        self._samples, self._energies = start_planes(
-            coarsest, self._base, params.step, smooth=self._fit.smooth
+        _, rows, columns = self._base.shape
+        self._samples = np.empty((params.channels, rows + 4, columns + 4), np.int16)
+        self._energies = np.empty((min(params.channels, 2), rows + 4, columns + 4), np.int16)
+        start_planes(
+            self._base, base_step(params.step), self._samples, self._energies, self._fit.smooth
         )
         self._band = model.band(params.step)
         self._tables = model.tables(params.channels)
@@ -234,7 +237,9 @@ class TileEncoder:
         # chroma cells.
         books = quantiser.orbits.shape[0]
         more = [books * self._tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
-        self._sizes = np.concatenate([table_sizes(params, model), np.array(more, np.int64)])
+        self._sizes = np.concatenate(
+            [table_sizes(model, params.channels, params.states), np.array(more, np.int64)]
+        )
         self._turns = turns_for_effort(effort) if tune else 1
         ring = 3 if sink is None and self._turns == 1 else height + 3
         self._rows = RowBuffers(params.lanes, width, ring)

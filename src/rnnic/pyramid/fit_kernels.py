@@ -4,13 +4,16 @@ import numpy as np
 
 from rnnic._jit import jit
 from rnnic.pyramid.base import BIT, get_bits, get_number, put_bits, put_number
+from rnnic.pyramid.model import MAX_ACTIVITY_WEIGHT, MAX_TAP_SUM
 
-__all__ = ["TAP_UNIT", "WEIGHT_UNIT", "get_own", "put_own"]
+__all__ = ["COLOUR_ONE", "TAP_UNIT", "WEIGHT_UNIT", "get_own", "put_own"]
 
 TAP_UNIT = np.int64(16)
 WEIGHT_UNIT = np.int64(32)
 FIRST_TOTAL = np.int64(4)
 COLOUR_BITS = np.int64(16)
+COLOUR_ONE = 1 << 14
+MAX_COLOUR_SUM = 2 * COLOUR_ONE
 
 
 @jit
@@ -66,8 +69,36 @@ def put_own(colour, default, luma, chroma, activity, own, bits, coded, n):
 
 
 @jit
+def within(colour, luma, chroma, activity):
+    """Tell whether int64 colour matrix, filters and activity weights are inside the format's limits."""
+    for i in range(3):
+        if abs(colour[i]) + abs(colour[i + 3]) + abs(colour[i + 6]) > MAX_COLOUR_SUM:
+            return False
+    for level in range(luma.shape[0]):
+        total = np.int64(0)
+        for i in range(luma.shape[1]):
+            total += abs(luma[level, i])
+        if total > MAX_TAP_SUM:
+            return False
+        for c in range(2):
+            total = np.int64(0)
+            for i in range(chroma.shape[2]):
+                total += abs(chroma[level, c, i])
+            if total > MAX_TAP_SUM:
+                return False
+        for k in range(2):
+            for i in range(activity.shape[2]):
+                if not 0 <= activity[level, k, i] <= MAX_ACTIVITY_WEIGHT:
+                    return False
+    return True
+
+
+@jit
 def get_own(bits, components, coded, colour, luma, chroma, activity, n):
-    """Read everything into int64 arrays that hold what the model has; returns the position."""
+    """Read everything into int64 arrays that hold what the model has.
+
+    Returns the position; minus one if what is read, all of it there, is outside the format's limits.
+    """
     if components == 3:
         own = get_bits(bits, n, BIT)
         n += 1
@@ -83,4 +114,7 @@ def get_own(bits, components, coded, colour, luma, chroma, activity, n):
                 n = get_group(chroma[level, c], TAP_UNIT, bits, n)
             for k in range(min(components, 2)):
                 n = get_group(activity[level, k], WEIGHT_UNIT, bits, n)
+    # The model's own numbers are inside the limits, so this looks at what was read.
+    if n <= bits.shape[0] and not within(colour, luma, chroma, activity):
+        return -BIT
     return n

@@ -139,7 +139,8 @@ class Pass(NamedTuple):
         return self.height if self.along_x else self.height // 2
 
 
-def passes(width: int, height: int) -> tuple[list[Pass], int, int]:
+@lru_cache(maxsize=64)
+def passes(width: int, height: int) -> tuple[tuple[Pass, ...], int, int]:
     """List the passes of a tile, coarse to fine, and the size of the base plane.
 
     Halving keeps an odd last sample as it is; a side of one sample is not halved.
@@ -154,7 +155,7 @@ def passes(width: int, height: int) -> tuple[list[Pass], int, int]:
             width = (width + 1) // 2
         else:
             height = (height + 1) // 2
-    return found[::-1], width, height
+    return tuple(found[::-1]), width, height
 
 
 def lane_rows(rows: int, lanes: int) -> list[int]:

@@ -380,6 +380,21 @@ def repeat_borders(c, width, height):
                 c[k, height + 2 + b, x] = c[k, height + 1, x]
 
 
+@jit
+def start_planes(base, step, samples, energies, smooth):
+    """Fill the coarsest planes and their energies from the base plane.
+
+    ``base`` is int64, (components, height, width), in steps of ``step`` / 64.
+    """
+    components, height, width = base.shape
+    for k in range(components):
+        for y in range(height):
+            for x in range(width):
+                samples[k, y + 2, x + 2] = int16(base[k, y, x] * step)
+    energies[:] = 0
+    extend_borders(samples, width, height, smooth)
+
+
 @forced
 def beyond(last, before):
     """Return the sample that comes after two int16 ones at the same slope."""

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +136,7 @@ class PyramidModel:
 
     def band(self, step: int) -> int:
         """Band of a step size given in 1/1024 sample."""
-        return int(np.searchsorted(self.band_edges, step, side="right"))
+        return bisect_right(self.band_edges, step)
 
     def to_bytes(self) -> bytes:
         """Serialise; the same model always gives the same bytes."""
