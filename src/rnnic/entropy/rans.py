@@ -27,6 +27,7 @@ __all__ = [
     "normalise",
     "refill",
     "search_symbol",
+    "symbol_ends",
     "symbol_spans",
 ]
 
@@ -38,11 +39,9 @@ SYMBOL_BITS = 9
 """Tables have room for ``2**SYMBOL_BITS`` symbols, so that an index is made by shifting."""
 BUCKET_BITS = 3
 """Slots are looked up by so many bits less, then along the symbols: caches hold more tables."""
-FREQUENCY_MASK = 2 * PROBABILITY_SCALE - 1
 ONE = uint64(1)
 U_BUCKET_BITS = uint64(BUCKET_BITS)
 U_BUCKET_SHIFT = uint64(PROBABILITY_BITS - BUCKET_BITS)
-U_FREQUENCY_MASK = uint64(FREQUENCY_MASK)
 U_PROBABILITY_BITS = uint64(PROBABILITY_BITS)
 U_SLOT_MASK = uint64(SLOT_MASK)
 U_LOWER_BOUND = uint64(LOWER_BOUND)
@@ -50,43 +49,43 @@ U_SYMBOL_BITS = uint64(SYMBOL_BITS)
 
 
 @forced
-def search_symbol(slot, symbol, first, spans):
-    """Find the symbol of a slot from ``symbol`` on, whose table's spans start at ``first``.
+def search_symbol(slot, symbol, first, ends):
+    """Find the symbol of a slot from ``symbol`` on, whose table's ends begin behind ``first``.
 
     Returns what `find_symbol` does.
     """
-    span = uint64(spans[first | symbol])
-    frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
-    while slot - (span & U_SLOT_MASK) >= frequency:
-        symbol += ONE
-        span = uint64(spans[first | symbol])
-        frequency = (span >> U_PROBABILITY_BITS) & U_FREQUENCY_MASK
-    return symbol, span, frequency, slot - (span & U_SLOT_MASK)
+    at = first + symbol
+    end = uint64(ends[at + ONE])
+    while slot >= end:
+        at += ONE
+        end = uint64(ends[at + ONE])
+    start = uint64(ends[at]) & U_SLOT_MASK
+    return at - first, end - start, slot - start
 
 
 @forced
-def find_symbol(slot, table, symbol_bits, slots, spans):
+def find_symbol(slot, table, symbol_bits, slots, ends):
     """Find the symbol of a slot.
 
     Parameters
     ----------
     slot, table, symbol_bits : uint64
-        ``spans`` has room for ``2**symbol_bits`` symbols a table.
-    slots, spans : arrays
+        ``ends`` has room for ``2**symbol_bits`` symbols a table.
+    slots, ends : uint16 arrays
         See `decoding_tables`.
 
     Returns
     -------
     tuple of uint64
-        Symbol; its span; its frequency; how far into it the slot is.
+        Symbol; its frequency; how far into it the slot is.
     """
     # Nearly always it is the bucket's first symbol.
     symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
-    return search_symbol(slot, symbol, table << symbol_bits, spans)
+    return search_symbol(slot, symbol, table << symbol_bits, ends)
 
 
 @forced
-def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
+def decode_symbol(state, position, words, slots, ends, table, raw_bits, group):
     """Decode one symbol and its raw bits.
 
     All numbers are uint64: an index that could be negative costs three instructions more.
@@ -99,7 +98,7 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
         Index of the next word.
     words : uint16 array
         Bit stream; padded by the caller, who checks ``position`` from time to time.
-    slots, spans : uint16 and uint32 arrays
+    slots, ends : uint16 arrays
         See `decoding_tables`.
     table : uint64
         Which table.
@@ -113,9 +112,7 @@ def decode_symbol(state, position, words, slots, spans, table, raw_bits, group):
     tuple
         Symbol, raw bits, state, position.
     """
-    symbol, _, frequency, into = find_symbol(
-        state & U_SLOT_MASK, table, U_SYMBOL_BITS, slots, spans
-    )
+    symbol, frequency, into = find_symbol(state & U_SLOT_MASK, table, U_SYMBOL_BITS, slots, ends)
     state = frequency * (state >> U_PROBABILITY_BITS) + into
     bits = uint64(raw_bits[(group << U_SYMBOL_BITS) | symbol]) & uint64(3)
     raw = state & ((ONE << bits) - ONE)
@@ -236,10 +233,31 @@ def symbol_spans(
     return spans.reshape(-1)
 
 
+def symbol_ends(
+    frequencies: npt.NDArray[np.uint16], symbol_bits: int = SYMBOL_BITS
+) -> npt.NDArray[np.uint16]:
+    """Build the table of the ends of symbols: half the room of spans, for decoders' caches.
+
+    Parameters
+    ----------
+    frequencies, symbol_bits
+        Those of `symbol_spans`.
+
+    Returns
+    -------
+    uint16 array, (1 + (tables << symbol_bits),)
+        What a symbol's slots end before, which its neighbour's start at; in front another table's last.
+    """
+    tables, symbols = frequencies.shape
+    ends = np.full((tables, 1 << symbol_bits), PROBABILITY_SCALE, np.uint16)
+    ends[:, :symbols] = np.cumsum(frequencies, axis=1)
+    return np.append(np.uint16(PROBABILITY_SCALE), ends)
+
+
 def decoding_tables(
     frequencies: npt.NDArray[np.uint16],
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
-    """Build the slot and span tables.
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Build the tables of slots and ends.
 
     Parameters
     ----------
@@ -250,10 +268,10 @@ def decoding_tables(
     -------
     slots : uint16 array, (tables << 12 - BUCKET_BITS,)
         Symbol of the first slot of every bucket.
-    spans : uint32 array, (tables << SYMBOL_BITS,)
-        See `symbol_spans`.
+    ends : uint16 array, (1 + (tables << SYMBOL_BITS),)
+        See `symbol_ends`.
     """
     tables, symbols = frequencies.shape
     names = np.tile(np.arange(symbols, dtype=np.uint16), tables)
     slots = np.repeat(names, frequencies.reshape(-1))
-    return slots[:: 1 << BUCKET_BITS].copy(), symbol_spans(frequencies)
+    return slots[:: 1 << BUCKET_BITS].copy(), symbol_ends(frequencies)

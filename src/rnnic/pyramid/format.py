@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables, symbol_spans
+from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables, symbol_ends
 from rnnic.errors import FormatError
 from rnnic.pyramid.model import PASSES, ColourTables, PyramidModel, Quantiser
 
@@ -208,9 +208,9 @@ class Parsing(NamedTuple):
         The first symbol in every ``1 << BUCKET_BITS`` slots of a table of common entries, ``frequency << 20 |
         start << 8 | symbol``, then the second, or the first again, ``<< 32``. The escape's frequency is
         given as 0. The two codebooks of a class stand side by side, a single one twice.
-    spans : uint32 array, (2 * classes << COMMON_BITS,)
-        See `rnnic.entropy.rans.symbol_spans`, of the same tables.
-    far_slots, far_spans : uint16 and uint32 arrays
+    ends : uint16 array, (1 + (2 * classes << COMMON_BITS),)
+        See `rnnic.entropy.rans.symbol_ends`, of the same tables.
+    far_slots, far_ends : uint16 arrays
         See `rnnic.entropy.rans.decoding_tables`, of the tables that an escape leads to.
     labels, vectors : arrays
         See `Derived`.
@@ -224,9 +224,9 @@ class Parsing(NamedTuple):
     """
 
     buckets: npt.NDArray[np.uint64]
-    spans: npt.NDArray[np.uint32]
+    ends: npt.NDArray[np.uint16]
     far_slots: npt.NDArray[np.uint16]
-    far_spans: npt.NDArray[np.uint32]
+    far_ends: npt.NDArray[np.uint16]
     labels: npt.NDArray[np.uint8]
     vectors: npt.NDArray[np.int16]
     signed: npt.NDArray[np.int64]
@@ -297,7 +297,7 @@ def _parsing(model: PyramidModel, channels: int, band: int, states: int) -> Pars
     common, rare = quantiser.common[band], quantiser.rare[band]
     by_class = np.broadcast_to(common, (2, *common.shape[1:])).transpose(1, 0, 2)
     by_class = by_class.reshape(-1, common.shape[-1])
-    far_slots, far_spans = decoding_tables(rare.reshape(-1, entries + 1))
+    far_slots, far_ends = decoding_tables(rare.reshape(-1, entries + 1))
     labels = derived.labels.reshape(codebooks, -1).astype(np.uint64)
     books = np.arange(codebooks, dtype=np.uint64)[:, None]
     flips = (labels >> 2 << 1) ^ (books * np.uint64(feedback(states)))
@@ -306,9 +306,9 @@ def _parsing(model: PyramidModel, channels: int, band: int, states: int) -> Pars
     signed[:, :3] = derived.vectors
     return Parsing(
         _buckets(by_class),
-        symbol_spans(by_class, COMMON_BITS),
+        symbol_ends(by_class, COMMON_BITS),
         far_slots,
-        far_spans,
+        far_ends,
         derived.labels,
         derived.vectors,
         signed.view("<i8").reshape(-1).astype(np.int64),

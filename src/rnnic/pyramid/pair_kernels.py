@@ -81,12 +81,12 @@ def half_state(passed):
 
 @jit
 def decode_escaped(
-    x, state, position, passed, luma_class, lane, words, weights, sizes, top, slots, spans, labels,
+    x, state, position, passed, luma_class, lane, words, weights, sizes, top, slots, ends, labels,
     vectors,
 ):  # fmt: skip
     """Decode the rest of a pair that is in neither table of its class.
 
-    The state is that behind both escapes, ``slots`` and ``spans`` are the far ones; other parameters are
+    The state is that behind both escapes, ``slots`` and ``ends`` are the far ones; other parameters are
     those of `decode_pair`. Returns the coder.
     """
     row, escaped, reach = lane
@@ -97,7 +97,7 @@ def decode_escaped(
     while depth < MAX_ESCAPES:
         table = uint64(luma_classes * (min(depth, 4) - 1)) + luma_class
         symbol, raw, state, position = decode_symbol(
-            state, position, words, slots, spans, table, labels, uint64(0)
+            state, position, words, slots, ends, table, labels, uint64(0)
         )
         if symbol != uint64(escape):
             break
@@ -117,7 +117,7 @@ def decode_escaped(
             used = book if depth == 0 else uint64(0)
             table = used * uint64(contexts) + uint64(contexts - 5 + min(depth, 4))
             symbol, raw, state, position = decode_symbol(
-                state, position, words, slots, spans, table, labels, used
+                state, position, words, slots, ends, table, labels, used
             )
             entry = (used << U_SYMBOL_BITS) | symbol
             at = (entry << uint64(3)) | raw
@@ -151,7 +151,7 @@ def decode_pair(x, coder, lane, words, weights, effects, sizes, top, tables):
     Other parameters are those of `decode_row_4`. Returns the coder.
     """
     (
-        buckets, spans, far_slots, far_spans, labels, vectors, signed, _, luma_table, chroma_table,
+        buckets, ends, far_slots, far_ends, labels, vectors, signed, _, luma_table, chroma_table,
     ) = tables  # fmt: skip
     state, position, passed = coder
     row, _, _ = lane
@@ -174,22 +174,24 @@ def decode_pair(x, coder, lane, words, weights, effects, sizes, top, tables):
             # It is the escape, whose slots are a table's last.
             frequency = U_SCALE - (slot - into)
         else:
-            symbol, _, frequency, into = search_symbol(slot, symbol, which << U_COMMON_BITS, spans)
+            symbol, frequency, into = search_symbol(
+                slot, symbol + ONE, which << U_COMMON_BITS, ends
+            )
         if symbol == uint64(sizes[0]):
             # Too rare for the table of its class.
             state = frequency * (state >> U_PROBABILITY_BITS) + into
             state, position = refill(state, position, words)
             luma_class = (which >> ONE) // uint64(sizes[3])
             which = (which & ONE) * uint64(sizes[4]) + uint64(sizes[2] * 4) + luma_class
-            symbol, _, frequency, into = find_symbol(
-                state & U_SLOT_MASK, which, U_SYMBOL_BITS, far_slots, far_spans
+            symbol, frequency, into = find_symbol(
+                state & U_SLOT_MASK, which, U_SYMBOL_BITS, far_slots, far_ends
             )
             if symbol == uint64(sizes[1]):
                 state = frequency * (state >> U_PROBABILITY_BITS) + into
                 state, position = refill(state, position, words)
                 return decode_escaped(
                     x, state, position, passed, luma_class, lane, words, weights,
-                    sizes, top, far_slots, far_spans, labels, vectors,
+                    sizes, top, far_slots, far_ends, labels, vectors,
                 )  # fmt: skip
     entry = (book << U_BOOK_SHIFT) | symbol
     effect = uint64(effects[entry])
