@@ -355,6 +355,8 @@ class RowBuffers:
         Residuals that have no vector, and the place behind the last of these.
     gradients : int16 array, (3, width)
         Those of parents, for one row at a time.
+    differences, residuals, magnitudes : int32 arrays, (lanes, 3 | 2, ring, width + 2)
+        Of recent rows; a decoder needs but the last one, and two of magnitudes.
     """
 
     def __init__(self, lanes: int, width: int, ring: int) -> None:
@@ -367,7 +369,7 @@ class RowBuffers:
         self.residual = np.zeros((lanes, 3, width), np.int32)
         self.differences = np.zeros((lanes, 3, ring, width + 2), np.int32)
         self.residuals = np.zeros((lanes, 3, ring, width + 2), np.int32)
-        self.magnitudes = np.zeros((lanes, 2, ring, width + 2), np.int32)
+        self.magnitudes = np.zeros((lanes, 2, max(ring, 2), width + 2), np.int32)
 
     def parsed(self) -> tuple[npt.NDArray[Any], ...]:
         """Buffers that residuals are parsed into."""
@@ -402,7 +404,7 @@ def borrow_scratch(
         _scratch.area = area
         _scratch.width = 0
     if _scratch.width < row:
-        _scratch.rows = RowBuffers(lanes, row, 2)
+        _scratch.rows = RowBuffers(lanes, row, 1)
         _scratch.width = row
     _scratch.kind = kind
     planes: Planes = _scratch.planes

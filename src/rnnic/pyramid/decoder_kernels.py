@@ -118,7 +118,7 @@ def decode_pass(
     luma, chroma, weights, _ = filters
     parsed, escaped, reach, residuals = rows
     gradients, base, activity, d, r, m = buffers
-    ring = d.shape[2]
+    ring, own_ring = m.shape[2], d.shape[2]
     children, samples, colour, deep, pixels, stride = picture
     along_x, width, height = plan[0] % 2 == 0, plan[1], plan[2]
     coded, step = plan[3] > 0, int32(plan[4])
@@ -135,6 +135,7 @@ def decode_pass(
         residuals[0, :, :n] = 0
     for i in range(share + (extra > 0)):
         up2, up, now = (i + ring - 1) % ring, i % ring, (i + 1) % ring
+        before, here = i % own_ring, (i + 1) % own_ring
         active = parts if i < share else extra
         for k in range(active):
             y = k * share + min(k, extra) + i + 2
@@ -147,11 +148,11 @@ def decode_pass(
             first = y if along_x else 2 * y
             if coded:
                 unpack_row(parsed[k], n, reach[k], escaped[k], residuals[0])
-            row_predictions(p, y + 2, n, along_x, luma, chroma, d[k], r[k], up, base[0])
+            row_predictions(p, y + 2, n, along_x, luma, chroma, d[k], r[k], before, base[0])
             # One call for both: its code is compiled into each place that calls it.
             row_rebuild(
                 residuals[0], p, y + 2, n, along_x, luma, chroma, step, base[0], d[k], r[k], m[k],
-                now, children if final else c, 0 if final else first + 2,
+                here, now, children if final else c, 0 if final else first + 2,
             )  # fmt: skip
             if not final:
                 row_energies(e, y + 2, n, along_x, m[k], now, f, first + 2)

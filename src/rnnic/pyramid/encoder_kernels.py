@@ -328,7 +328,7 @@ def encode_pass(
             row = y + 2 if along_x else 2 * y + 2
             row_rebuild(
                 out[k], p, y + 2, n, along_x, luma, chroma, step, base[k], d[k], r[k], m[k], now,
-                c, row,
+                now, c, row,
             )  # fmt: skip
             row_energies(e, y + 2, n, along_x, m[k], now, f, row)
     copy_unpaired(p, c, width, height, along_x)

@@ -327,21 +327,22 @@ def spread_energy(e, m, n, along_x, f, y):
 
 
 @forced
-def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, now, c, row):
+def row_rebuild(residual, p, y, n, along_x, luma, chroma, step, base, d, r, m, here, now, c, row):
     """Rebuild the children of a row from its residuals.
 
     ``residual`` is int32, (components, n), in 1/64 step; ``c`` are the planes of the children and
-    ``row`` where their first row goes. The other parameters are those of `row_context`.
+    ``row`` where their first row goes; ``here`` and ``now`` are ring indices of this row, the one in ``d``
+    and ``r``, the other in ``m``. The other parameters are those of `row_context`.
     """
     components = p.shape[0]
     for k in range(components):
-        scale_row(residual[k], n, step, r[k, now])
+        scale_row(residual[k], n, step, r[k, here])
         left = int32(luma[14]) if k == 0 else int32(chroma[k - 1, 6])
-        rebuild_differences(r[k, now], left, n, base[k], d[k, now])
+        rebuild_differences(r[k, here], left, n, base[k], d[k, here])
         if along_x:
-            rebuild_x(p[k, y], d[k, now], n, c[k], row)
+            rebuild_x(p[k, y], d[k, here], n, c[k], row)
         else:
-            rebuild_y(p[k, y], d[k, now], n, c[k], row)
+            rebuild_y(p[k, y], d[k, here], n, c[k], row)
     magnitudes_luma(residual[0], n, m[0, now])
     if components > 1:
         magnitudes_chroma(residual[1], residual[2], n, m[1, now])

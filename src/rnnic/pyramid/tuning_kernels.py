@@ -171,5 +171,6 @@ def quantise_rows(
                 residual[c, x] = int32(k * int32(64))
                 left = int32(int32(residual[c, x] * step) + int32(512)) >> 10
         row_rebuild(
-            residual, p, y + 2, n, along_x, luma, chroma, step, base, d, r, m, i + 1, children, 0
-        )
+            residual, p, y + 2, n, along_x, luma, chroma, step, base, d, r, m, i + 1, i + 1,
+            children, 0,
+        )  # fmt: skip
