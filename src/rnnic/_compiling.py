@@ -19,7 +19,14 @@ from numba.np.arrayobj import make_array, populate_array
 
 from rnnic._machine_code import FIRST, RESULT, Code
 
-__all__ = ["compile_entry", "compiled", "in_32_bits", "reshaped", "tell_of_compiling"]
+__all__ = [
+    "callable_by_python",
+    "compile_entry",
+    "compiled",
+    "in_32_bits",
+    "reshaped",
+    "tell_of_compiling",
+]
 
 _DATA, _SHAPE, _STRIDES = 2, 4, 5
 """Where an array's object has the addresses of its data, shape and strides, in words."""

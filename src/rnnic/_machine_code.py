@@ -10,6 +10,7 @@ calls it.
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import os
 import struct
 import sys
@@ -114,18 +115,20 @@ def versions() -> bytes:
     import llvmlite
     import llvmlite.binding as llvm
 
-    package = Path(llvmlite.__file__).parent.with_name("numba")
     parts = [
-        *(sys.implementation.cache_tag or "", llvmlite.__version__, np.__version__),
-        *(
-            llvm.get_default_triple(),
-            llvm.get_host_cpu_name(),
-            llvm.get_host_cpu_features().flatten(),
-        ),
+        sys.implementation.cache_tag or "",
+        llvmlite.__version__,
+        np.__version__,
+        llvm.get_default_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
         *(f"{name}={value}" for name, value in sorted(os.environ.items()) if name[:6] == "NUMBA_"),
     ]
-    with contextlib.suppress(OSError):
-        parts.append((package / "_version.py").read_text("utf-8"))
+    # Numba's version without importing it.
+    numba = importlib.util.find_spec("numba")
+    if numba is not None and numba.origin is not None:
+        with contextlib.suppress(OSError):
+            parts.append(Path(numba.origin).with_name("_version.py").read_text("utf-8"))
     return "\n".join(parts).encode()
 
 
