@@ -136,7 +136,7 @@ def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) ->
     five = own[:2] + b"\xff\xff\xff\xff\xff" + own[2:]
     yield Case("bad-tile-varint", tile(pyramid_file, five), "a length of more than five bytes", T)
     bits = BitWriter()
-    bits.number(0, 1 + 6)
+    bits.number(0, 2 + 6)
     for _ in range(3):
         bits.base(np.zeros((1, 1)))
     good = LaneWriter()
@@ -164,7 +164,7 @@ def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) ->
     data = sized(40, 70, 3, settings(4096), pyramid_payload(0, few, ()))
     yield Case("bad-base-cut", data, "a base plane that ends early", T)
     much = BitWriter()
-    much.number(1, 2)
+    much.number(1, 3)
     for value in (30000, 0, 0, 3000, 0, 0, 0, 0, 0):
         much.number(value, 16)
     much.number(0, 100)
@@ -172,7 +172,7 @@ def damaged_tiles(pyramid_file: bytes, raster_file: bytes, alpha_file: bytes) ->
     yield Case("bad-colours", data, "colours beyond their limit", F)
     for group, name in ((0, "taps"), (3, "weights")):
         wrong = BitWriter()
-        wrong.number(0, 2 + group)
+        wrong.number(0, 3 + group)
         wrong.number(1, 1)
         wrong.adaptive([4000] * 15, 4)
         wrong.number(0, 100)

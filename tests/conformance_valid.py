@@ -73,6 +73,12 @@ def encoded() -> Iterator[Case]:
         for name, control in controls.items():
             data = rnnic.encode(photo_like(height, width), tile_size=32, **control)
             yield Case(f"{name}-size-{width}x{height}", data, f"{name}, {width} x {height} pixels")
+    noisy = np.stack(3 * [photo_like(33, 64, channels=1)], axis=2)
+    noisy[:, 32:] ^= np.random.default_rng(8).integers(0, 16, (33, 32, 3), np.uint8)
+    for effort in (5, 9):
+        data = rnnic.encode(noisy, step=2, effort=effort, tile_size=32)
+        what = f"a tile without noise, then one with, two of a row each, effort {effort}"
+        yield Case(f"pyramid-noisy-{effort}", data, what, options=({"reduce": 2},))
     photo = photo_like(48, 40)
     for effort, states in ((1, 1), (5, 8), (9, 16)):
         for lanes in (1, 2, 4):
@@ -177,7 +183,7 @@ def base_planes() -> Iterator[Case]:
     for name, matrix in matrices.items():
         for step in (256, 131072):
             bits = BitWriter()
-            bits.number(0, 1)
+            bits.number(0, 2)
             bits.number(matrix is not None, 1)
             for value in matrix or ():
                 bits.number(value, 16)
@@ -217,7 +223,7 @@ def borders() -> Iterator[Case]:
         for height, width in sizes:
             bits = BitWriter()
             bits.number(smooth, 1)
-            bits.number(0, 1)
+            bits.number(0, 2)
             y, x = np.mgrid[: -(-height // 32), : -(-width // 32)]
             for plane in (60 * x - 90 * y - 200, 40 * y, 90 - 20 * x):
                 bits.base(plane)
@@ -234,15 +240,17 @@ def borders() -> Iterator[Case]:
 def pairs() -> Iterator[Case]:
     """A single pair, by hand: escapes of every depth, raw components, own filters and weights."""
     model = PyramidModel.from_bytes(MODEL.sections["PYRA"])
-    for channels, depth, step, states in (
-        (3, 8, 4096, 8),
-        (1, 8, 300, 1),
-        (3, 16, 16, 16),
-        (1, 16, 131072, 8),
+    for channels, depth, step, states, noisy in (
+        (3, 8, 4096, 8, False),
+        (3, 8, 1024, 8, True),
+        (1, 8, 300, 1, False),
+        (3, 16, 16, 16, False),
+        (1, 16, 131072, 8, False),
     ):
-        tables = model.tables(channels)
+        tables = model.tables(channels, noisy=noisy)
         band = sum(step >= int(edge) for edge in model.band_edges)
         quantiser = tables.scalar if states == 1 else tables.trellis
+        assert quantiser is not None
         common = quantiser.common[band].tolist()[0][0]
         rare = quantiser.rare[band].tolist()[0]
         orbits = quantiser.orbits.tolist()[0]
@@ -278,27 +286,31 @@ def pairs() -> Iterator[Case]:
                         symbol, signs = escape, 0
                     lane.symbol(rare[context], symbol, signs, 0)
             bits = BitWriter()
-            bits.number(0, 1 + 1 + 5 if channels == 3 else 1 + 2)
+            bits.number(0, 1)
+            bits.number(noisy, int(channels == 3 and states > 1))
+            bits.number(0, 1 + 5 if channels == 3 else 2)
             for component in range(channels):
                 bits.base(np.array([[11 * component - 5]]))
             payload = pyramid_payload(1, bits, [lane.words()])
             data = sized(1, 2, channels, settings(step, states), payload, depth)
             ends = "raw components" if z == 7 else f"escape depth {z}"
-            kind = f"{channels}x{depth}-{states}"
+            kind = f"{channels}x{depth}-{states}" + "-noisy" * noisy
             yield Case(f"pair-{kind}-{z}", data, f"{ends}, {states} states, step {step / 1024:g}")
     for smooth in (False, True):
-        yield from own_filters(model, smooth=smooth)
+        for noisy in (False, True):
+            yield from own_filters(model, smooth=smooth, noisy=noisy)
 
 
-def own_filters(model: PyramidModel, *, smooth: bool) -> Iterator[Case]:
+def own_filters(model: PyramidModel, *, smooth: bool, noisy: bool) -> Iterator[Case]:
     """A tile with filters and weights at their limits."""
-    tables = model.tables(3)
+    tables = model.tables(3, noisy=noisy)
     band = sum(int(edge) <= 4096 for edge in model.band_edges)
     lane = LaneWriter()
     common = tables.trellis.common[band].tolist()[0][0]
     lane.symbol(common, 0)
     bits = BitWriter()
     bits.number(smooth, 1)
+    bits.number(noisy, 1)
     bits.number(0, 1)
 
     def limits(values: list[int], unit: int, ends: tuple[int, ...]) -> None:
@@ -318,6 +330,7 @@ def own_filters(model: PyramidModel, *, smooth: bool) -> Iterator[Case]:
         bits.base(np.array([[900]]) // (component + 1))
     # One pair: what matters of the filters and weights is that they are read and within their limits.
     payload = pyramid_payload(1, bits, [lane.words()])
-    name, what = ("-smooth", ", from smooth ones") if smooth else ("", "")
+    name = "-smooth" * smooth + "-noisy" * noisy
+    what = ", from smooth ones" * smooth + ", in a noisy tile" * noisy
     data = sized(1, 2, 3, settings(4096), payload)
     yield Case(f"own-filters{name}", data, f"own filters and weights{what}")

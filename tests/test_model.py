@@ -11,7 +11,7 @@ from rnnic.chunks import pack_chunk
 from rnnic.mapping import ThreadMapper
 from rnnic.model import MAX_MODEL_BYTES, MODEL_PATH_VARIABLE, Model
 from rnnic.photos import LoadedPhotos
-from rnnic.pyramid.training import TrainingSettings, _Run
+from rnnic.pyramid.training import Kind, TrainingSettings, _Run
 from rnnic.pyramid.training import train as train_pyramid
 from rnnic.raster.training import RasterSettings, merge_bins, train
 
@@ -61,8 +61,9 @@ def test_pyramid_training_is_bounded_however_many_photos_there_are() -> None:
         _Run(LoadedPhotos(PHOTOS[:1] * n), settings, lambda *_: None, Checkpoints(), ThreadMapper())
         for n in (5, 5000)
     )
-    assert len(few.jobs(3, 0, settings.photos)) == 5
-    assert len(many.jobs(3, 0, settings.photos)) == settings.photos > 0
+    for kind in (Kind("RGB", 3), Kind("noisy", 3, noisy=True)):
+        assert len(few.jobs(kind, 0, settings.photos)) == 5
+        assert len(many.jobs(kind, 0, settings.photos)) == settings.photos > 0
 
 
 @pytest.mark.slow
@@ -84,7 +85,7 @@ def test_interrupted_training_goes_on_from_its_checkpoints(tmp_path: Path) -> No
         return model.to_bytes(), list(dict.fromkeys(told))
 
     expected, stages = trained(Checkpoints())
-    assert len(stages) == 8
+    assert len(stages) == 11
     with pytest.raises(StoppedError):
         trained(Checkpoints(tmp_path, "a"), stop=stages[5])
     found, rest = trained(Checkpoints(tmp_path, "a"))
@@ -96,7 +97,7 @@ def test_interrupted_training_goes_on_from_its_checkpoints(tmp_path: Path) -> No
     some.write_bytes(some.read_bytes()[:-1])
     found, rest = trained(Checkpoints(tmp_path, "a"))
     assert (found, len(rest)) == (expected, 1)
-    assert len(trained(Checkpoints(tmp_path, "b"))[1]) == 8
+    assert len(trained(Checkpoints(tmp_path, "b"))[1]) == 11
 
 
 def test_unknown_spread_is_refused() -> None:

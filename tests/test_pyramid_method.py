@@ -2,6 +2,7 @@
 
 import dataclasses
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import rnnic
 from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
+from rnnic.pyramid import colour
 from rnnic.pyramid.decoder import finest_residuals
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.format import Pass, PyramidParams, lane_rows
@@ -246,6 +248,32 @@ def test_parameters_of_another_length_are_refused(count: int) -> None:
     with pytest.raises(rnnic.FormatError, match=f"6 parameter bytes, not {count}") as caught:
         rnnic.decode(data)
     assert type(caught.value) is rnnic.FormatError
+
+
+@pytest.mark.parametrize("effort", [3, 5, 9])
+@pytest.mark.parametrize("step", [1.5, 3.0])
+def test_noise_in_every_channel_has_tables_of_its_own(step: float, effort: int) -> None:
+    noise = np.random.default_rng(7).normal(0, 3, (96, 80, 3))
+    image = np.clip(np.rint(photo_like(96, 80) * 0.8 + 20 + noise), 0, 255).astype(np.uint8)
+    data = check_round_trip(image, with_reference=True, step=step, effort=effort)
+    with mock.patch.object(colour, "NOISE", np.inf):
+        usual = rnnic.encode(image, step=step, effort=effort)
+    assert len(data) < 0.98 * len(usual)
+    assert psnr(rnnic.decode(data), image) > psnr(rnnic.decode(usual), image)
+
+
+def test_noise_of_a_tile_is_its_own() -> None:
+    image = np.stack(3 * [photo_like(64, 128, channels=1)], axis=2)
+    image[:, 64:] ^= np.random.default_rng(8).integers(0, 16, (64, 64, 3), np.uint8)
+    clean, noisy = (rnnic.encode(image[:, half], step=2) for half in (np.s_[:64], np.s_[64:]))
+    data = check_round_trip(image, with_reference=True, step=2.0, tile_size=64)
+    alone = [bytes(parse(memoryview(part)).tiles[0]) for part in (clean, noisy)]
+    assert [bytes(tile) for tile in parse(memoryview(data)).tiles] == alone
+    with mock.patch.object(colour, "NOISE", np.inf):
+        usual = rnnic.encode(image, step=2, tile_size=64)
+    first, second = parse(memoryview(usual)).tiles
+    assert bytes(first) == alone[0]
+    assert bytes(second) != alone[1]
 
 
 def two_textures() -> np.ndarray:

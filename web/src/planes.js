@@ -21,10 +21,11 @@ const beyond = (last, before) => clip(2 * last - before, -32768, 32767);
 
 let kernels = { P: [], RANGES: [], RARE_RANGES: [] };
 
-/** Kernels for so many samples and for the contexts of `tables`. */
-function kernelsFor(size, { books, contexts, rareContexts }) {
+/** Kernels for so many samples and for the contexts of any of the model's parts, of two codebooks at most. */
+function kernelsFor(size, parts) {
   const { P, RANGES, RARE_RANGES } = kernels;
-  const [common, rare] = [books * contexts, books * rareContexts];
+  const common = 2 * Math.max(...parts.map(({ ny, nc }) => ny * nc));
+  const rare = 2 * Math.max(...parts.map(({ ny }) => ny * 5 + 5));
   // Enough for RGB tiles of 1024 x 1024 and the usual models, so that kernels are seldom made again: later ones are slower. What is not
   // used takes no memory.
   if (P.length < size || RANGES.length < common << 8 || RARE_RANGES.length < rare << 9) {
@@ -38,13 +39,13 @@ function kernelsFor(size, { books, contexts, rareContexts }) {
  * energies of luma and, in RGB, of chroma; first a set of them from `parents` on, on which a second one from `children` on follows.
  */
 export class Planes {
-  constructor(w, h, channels, tables) {
+  constructor(w, h, channels, parts) {
     this.channels = channels;
     this.count = channels + (channels === 3 ? 2 : 1);
     this.size = (w + 4) * (h + 4);
     this.parents = 0;
     this.children = this.count * this.size;
-    this.kernels = kernelsFor(2 * this.children, tables);
+    this.kernels = kernelsFor(2 * this.children, parts);
     this.values = this.kernels.P;
     this.isSmooth = false; // whether planes of samples go on with their slopes beyond their borders
   }

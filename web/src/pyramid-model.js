@@ -13,9 +13,10 @@ export const NEXT = {
 };
 const KINDS = [[1, Uint8Array], [2, Uint16Array], [2, Int16Array], [4, Uint32Array]];
 
+/** Returns the parts that tiles choose from: those of grey files, then those of RGB, the one for noisy tiles last. */
 export function parsePyramid(payload) {
   need(payload.length >= 9 && latin(payload.subarray(0, 4)) === "RNPY", "section PYRA does not begin with RNPY");
-  need(payload[4] === 2, `section PYRA is of version ${payload[4]}; this decoder reads version 2`);
+  need(payload[4] === 3, `section PYRA is of version ${payload[4]}; this decoder reads version 3`);
   const length = viewOf(payload).getUint32(5, true);
   need(length <= 2 ** 24, "section PYRA is larger than 2^24 bytes");
   const body = inflate(payload.subarray(9), length);
@@ -40,7 +41,7 @@ export function parsePyramid(payload) {
   };
   const bandEdges = array(3, [-1]).values;
   const bands = bandEdges.length + 1;
-  const parts = [1, 3].map((channels) => {
+  const tables = (hasScalar) => {
     const lumaTaps = array(2, [bands, LEVELS, 15]).values;
     const chromaTaps = array(2, [bands, LEVELS, 2, 7]).values;
     const activity = array(1, [bands, LEVELS, 2, 12]).values;
@@ -55,7 +56,7 @@ export function parsePyramid(payload) {
     edges.forEach((list, group) => list.forEach((edge) => {
       for (let a = edge; a < 8192; a++) classes[(group << 13) + a] += group ? 1 : nc;
     }));
-    const quantisers = [1, 2].map((books) => {
+    const quantisers = (hasScalar ? [1, 2] : [2]).map((books) => {
       const orbits = array(0, [books, -1, 3]);
       const entries = orbits.shape[1];
       need(entries >= 1 && entries < 512, "section PYRA has a codebook of a wrong size");
@@ -69,10 +70,11 @@ export function parsePyramid(payload) {
       checkFrequencies(rare, entries + 1, bands);
       return { books, entries, first, orbits: orbits.values, magnitudes, common, rare, bands: [] };
     });
-    return { channels, bandEdges, bands, lumaTaps, chromaTaps, activity, ny, nc, classes, quantisers };
-  });
+    return { bandEdges, bands, lumaTaps, chromaTaps, activity, ny, nc, classes, quantisers };
+  };
+  const [grey, rgb, noisy] = [true, true, false].map(tables);
   need(at === length, "section PYRA goes on after its end");
-  return parts;
+  return [[grey], [rgb, noisy]];
 }
 
 export function checkTaps(taps, length, name) {
@@ -96,9 +98,9 @@ function checkFrequencies(values, symbols, bands) {
 
 /** A quantiser in one band. */
 export class Tables {
-  constructor(quantiser, { ny, nc, bands }, band) {
+  constructor(quantiser, { ny, nc, bands, classes }, band) {
     const { books, entries, orbits, magnitudes } = quantiser;
-    Object.assign(this, quantiser, { ny, nc, stride: bands, band, contexts: ny * nc, rareContexts: ny * 5 + 5 });
+    Object.assign(this, quantiser, { ny, nc, classes, stride: bands, band, contexts: ny * nc, rareContexts: ny * 5 + 5 });
     this.shapes = new Int32Array(2 << 9); // as in kernels.js
     this.vectors = new Int32Array(4 << 13);
     for (let book = 0; book < books; book++) {
@@ -120,14 +122,20 @@ export class Tables {
     }
   }
 
+  /** Those of a part, a band and a number of states; they are made once. */
+  static of(part, band, states) {
+    const quantiser = part.quantisers.find(({ books }) => books === (states === 1 ? 1 : 2));
+    return (quantiser.bands[band] ??= new Tables(quantiser, part, band));
+  }
+
   /** Put what does not change from tile to tile into the kernels' arrays. */
-  install({ SHAPES, VECTORS, SYMBOLS, RANGES, RARE_RANGES, CLASSES }, classes) {
+  install({ SHAPES, VECTORS, SYMBOLS, RANGES, RARE_RANGES, CLASSES }) {
     SHAPES.set(this.shapes);
     VECTORS.set(this.vectors);
     SYMBOLS.fill(255);
     RANGES.fill(0);
     RARE_RANGES.fill(0);
-    CLASSES.set(classes);
+    CLASSES.set(this.classes);
   }
 
   /** Note what entries add to activities with weights of magnitudes. */

@@ -27,17 +27,14 @@ export function pyramidParameters({ parameterBytes: bytes, tileSize, bitDepth })
 }
 
 /** Returns a function that decodes a tile's payload to its pixels at 1 / 2^reduce of their size. */
-export function pyramidDecoder(header, part, reduce) {
+export function pyramidDecoder(header, parts, reduce) {
   const { colours, tileSize, parameters: { states, lanes } } = header;
   const step = header.parameters.step * 1024;
-  const band = part.bandEdges.reduce((count, edge) => count + (edge <= step), 0);
-  const quantiser = part.quantisers[states === 1 ? 0 : 1];
-  quantiser.bands[band] ??= new Tables(quantiser, part, band);
-  const tables = quantiser.bands[band];
-  const shared = { header, part, band, step, lanes, tables, next: NEXT[states], reduce };
+  const band = parts[0].bandEdges.reduce((count, edge) => count + (edge <= step), 0);
+  const shared = { header, parts, band, step, states, lanes, next: NEXT[states], reduce };
   let planes = null;
   return (payload, width, height) => {
-    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours, tables);
+    planes ??= new Planes(Math.min(tileSize, header.width), Math.min(tileSize, header.height), colours, parts);
     return new Tile(shared, planes, payload, width, height).decode();
   };
 }
@@ -70,8 +67,9 @@ class Tile {
     const bits = new Bits(payload.subarray(at, at + baseLength));
     this.readOwn(bits);
     this.readBase(bits, w, h);
+    this.tables = Tables.of(this.part, this.band, this.states);
     if (kernels.tables !== this.tables) {
-      this.tables.install(kernels, this.part.classes);
+      this.tables.install(kernels);
       kernels.tables = this.tables;
     }
     kernels.NEXT.set(this.next);
@@ -83,10 +81,12 @@ class Tile {
 
   /** The tile's own colours, filters and weights. */
   readOwn(bits) {
-    const { part, band, coded, channels } = this;
+    const { band, coded, channels } = this;
     this.colour = DEFAULT_COLOUR;
     const isSmooth = bits.bit() === 1;
     this.planes.isSmooth = isSmooth;
+    const part = this.parts[channels === 3 && this.states > 1 ? bits.bit() : 0];
+    this.part = part;
     if (channels === 3 && bits.bit()) {
       this.colour = Array.from({ length: 9 }, () => (bits.bits(16) << 16) >> 16);
       for (let k = 0; k < 3; k++) {

@@ -1,7 +1,7 @@
 """Colour matrix of an image, found in milliseconds and sent in fixed point."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,28 @@ DEPTH_SCALE = {8: 1, 16: 257}
 """Samples over those of 8 bits, by their bits."""
 SAMPLES = 3000
 LEVELS = 6
+NOISE, NOISE_BESIDE = 0.28, 0.08
+"""The least median of the last component in steps, and the share of the first's that is added to it."""
 BANDS, BAND_ROWS = 4, 32
 
 
-def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> npt.NDArray[np.int32]:
-    """Find the rotation whose components cost the least.
+class Colour(NamedTuple):
+    """How a tile's colours are coded.
+
+    Attributes
+    ----------
+    matrix : int32 array, (3, 3)
+        ``rnnic.pyramid.fit.Fit.colour``.
+    noisy : bool
+        Whether all components differ from pixel to pixel so much that the tables for noisy images suit.
+    """
+
+    matrix: npt.NDArray[np.int32]
+    noisy: bool
+
+
+def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> Colour:
+    """Find the rotation whose components cost the least, and look for noise in the last of them.
 
     The cost of a matrix is the sum of ``log2(1 + (r / s)**2)`` over a sample of residuals of a
     cheap Haar pyramid; ``s`` is the step size seen by those residuals. A pattern search starts
@@ -54,13 +71,12 @@ def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> npt.ND
 
     Returns
     -------
-    int32 array, (3, 3)
-        ``rnnic.pyramid.fit.Fit.colour``.
+    Colour
     """
     residuals = sample_residuals(pixels if thorough else banded(pixels))
     fixed = np.array(DEFAULT_COLOUR, np.float64).reshape(3, 3) / COLOUR_ONE
     if len(residuals) < 16 or not residuals.any():
-        return to_fixed(fixed)
+        return Colour(to_fixed(fixed), noisy=False)
     scaled = (residuals / (step / 1024 * 0.7)).astype(np.float32)
     _, vectors = np.linalg.eigh(scaled.T.astype(np.float64) @ scaled)
     best_cost, best = np.inf, fixed
@@ -71,7 +87,9 @@ def choose_colour(pixels: Pixels, step: int, *, thorough: bool = True) -> npt.ND
             best_cost, best = cost, matrix
     best = best[np.argsort(-np.abs(residuals @ best.T).sum(axis=0), kind="stable")]
     signs = np.where((fixed * best).sum(axis=1) < 0, -1.0, 1.0)
-    return to_fixed(best * signs[:, None])
+    matrix = best * signs[:, None]
+    first, _, last = np.median(np.abs(residuals @ matrix.T), axis=0) / (step / 1024)
+    return Colour(to_fixed(matrix), noisy=bool(last > NOISE + NOISE_BESIDE * first))
 
 
 def banded(pixels: Pixels) -> Pixels:

@@ -13,7 +13,7 @@ from rnnic.errors import FormatError, TruncatedError
 from rnnic.lossless import decode_lossless
 from rnnic.pyramid.base import decode_base
 from rnnic.pyramid.decoder_kernels import WORDS_PER_PAIR, decode_passes
-from rnnic.pyramid.fit import read_fit
+from rnnic.pyramid.fit import read_fit, tables_of
 from rnnic.pyramid.format import (
     EXACT,
     MAX_SIDE,
@@ -26,7 +26,7 @@ from rnnic.pyramid.format import (
     passes,
     quantiser_of,
 )
-from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, ColourTables, PyramidModel
 from rnnic.reduction import block_means
 
 __all__ = ["Planes", "decode_base_plane", "decode_tile", "finest_residuals", "table_sizes"]
@@ -50,9 +50,8 @@ class Planes:
 
 
 @lru_cache(maxsize=8)
-def table_sizes(model: PyramidModel, channels: int, states: int) -> npt.NDArray[np.int64]:
+def table_sizes(tables: ColourTables, states: int) -> npt.NDArray[np.int64]:
     """Escape symbols, numbers of classes and contexts, feedback of the trellis; see `decode_pass`."""
-    tables = model.tables(channels)
     quantiser = quantiser_of(tables, states)
     return np.array(
         [
@@ -244,9 +243,9 @@ def _decode(
     steps, base_width, base_height = passes(width, height)
     if tile.coded >> PASSES or tile.coded & ~sum(1 << s.level for s in steps):
         raise FormatError("a pass is coded that the tile does not have")
-    band = model.band(params.step)
     bits = np.unpackbits(np.frombuffer(tile.base, np.uint8))
-    fit, at = read_fit(bits, model.tables(params.channels), band, params.channels, tile.coded)
+    fit, at = read_fit(bits, model, params, tile.coded)
+    shared = tables_of(model, params, noisy=fit.noisy)
     base = np.zeros((params.channels, base_height, base_width), np.int64)
     if not decode_base(bits, at, base):
         raise TruncatedError("base plane is truncated")
@@ -277,12 +276,12 @@ def _decode(
     states = np.array(begins, np.int64)
     positions = np.array([at + 2 for at in starts], np.uint64)
     written = out if _rows_are_contiguous(out) else np.empty(out.shape, out.dtype.newbyteorder("<"))
-    tables = parsing(model, params.channels, params.step, params.states)
+    tables = parsing(shared, model.band(params.step), params.states)
     complete = decode_passes(
         base, base_step(params.step), tuple(planes.samples), tuple(planes.energies), plans,
         fit.passes, fit.smooth,
         (states, positions, np.array(tile.ends, np.uint64), np.zeros(lanes, np.int64), tile.words),
-        table_sizes(model, params.channels, params.states), tuple(tables), rows.parsed(), rows.context(),
+        table_sizes(shared, params.states), tuple(tables), rows.parsed(), rows.context(),
         (np.zeros((2, ACTIVITY_TERMS), np.int32), np.zeros(len(tables.effects), np.uint64)),
         (
             np.empty((params.channels, 2, final[0] + 4), np.int16),

@@ -14,7 +14,7 @@ from rnnic.pyramid.colour import choose_colour
 from rnnic.pyramid.decoder import RowBuffers, table_sizes
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.encoder_kernels import encode_pass
-from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, write_fit
+from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, tables_of, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
     STEP_SCALE,
@@ -29,7 +29,7 @@ from rnnic.pyramid.format import (
 )
 from rnnic.pyramid.kernels import start_planes
 from rnnic.pyramid.levels import new_planes, pyramid_of, row_errors
-from rnnic.pyramid.model import ACTIVITY_TERMS, PyramidModel
+from rnnic.pyramid.model import ACTIVITY_TERMS, ColourTables, PyramidModel
 from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
@@ -89,22 +89,19 @@ def turns_for_effort(effort: int) -> int:
 
 @lru_cache(maxsize=4)
 def candidate_grid(
-    model: PyramidModel, channels: int, states: int, neighbors: Any
+    tables: ColourTables, channels: int, states: int, neighbors: Any
 ) -> CandidateGrid:
     """Candidates, kept for the next tiles."""
-    quantiser = quantiser_of(model.tables(channels), states)
-    return CandidateGrid(quantiser, channels, neighbors)
+    return CandidateGrid(quantiser_of(tables, states), channels, neighbors)
 
 
 @lru_cache(maxsize=4)
 def tables_to_search(
-    model: PyramidModel, channels: int, states: int, band: int, neighbors: Any
+    tables: ColourTables, channels: int, states: int, band: int, neighbors: Any
 ) -> tuple[Any, ...]:
     """Tables of the search, kept for the next tiles."""
-    quantiser = quantiser_of(model.tables(channels), states)
-    return search_tables(
-        quantiser, band, candidate_grid(model, channels, min(states, 8), neighbors)
-    )
+    grid = candidate_grid(tables, channels, min(states, 8), neighbors)
+    return search_tables(quantiser_of(tables, states), band, grid)
 
 
 def work_arrays(width: int, channels: int, states: int) -> tuple[npt.NDArray[Any], ...]:
@@ -210,11 +207,11 @@ class TileEncoder:
         pixels = np.ascontiguousarray(pixels)
         self._density = fit_density(effort) if tune else 0.0
         self._shares = shares
-        self._fit = (
-            start_fit(pixels, params, model, thorough=effort > 1, smooth=smooth)
-            if fit is None
-            else fit_in_band(fit, model.tables(params.channels), model.band(params.step))
-        )
+        if fit is None:
+            fit = start_fit(pixels, params, model, thorough=effort > 1, smooth=smooth)
+        self._model, self._band = model, model.band(params.step)
+        self._tables = tables_of(model, params, noisy=fit.noisy)
+        self._fit = fit_in_band(fit, self._tables, self._band)
         # The lowest effort does not look for clipped samples, which would take it a tenth of its time.
         far = distance_beyond(params) if effort > 1 and targets is None else np.float32(0)
         self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
@@ -225,20 +222,18 @@ class TileEncoder:
         start_planes(
             self._base, base_step(params.step), self._samples, self._energies, self._fit.smooth
         )
-        self._band = model.band(params.step)
-        self._tables = model.tables(params.channels)
         self._shared = model_fit(self._tables, self._band, smooth=self._fit.smooth)
         quantiser = quantiser_of(self._tables, params.states)
-        self._derived = derive(model, params.channels, params.states)
+        self._derived = derive(self._tables, params.states)
         self._search = tables_to_search(
-            model, params.channels, params.states, self._band, neighbors
+            self._tables, params.channels, params.states, self._band, neighbors
         )
         # The search also needs the number of common tables, and the candidate grid's branches and
         # chroma cells.
         books = quantiser.orbits.shape[0]
         more = [books * self._tables.classes, books, CHROMA_CELLS if params.channels == 3 else 1]
         self._sizes = np.concatenate(
-            [table_sizes(model, params.channels, params.states), np.array(more, np.int64)]
+            [table_sizes(self._tables, params.states), np.array(more, np.int64)]
         )
         self._turns = turns_for_effort(effort) if tune else 1
         ring = 3 if sink is None and self._turns == 1 else height + 3
@@ -456,7 +451,7 @@ class TileEncoder:
             row,
         )
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
-        n = write_fit(self._fit, self._tables, self._band, channels, self._coded, bits)
+        n = write_fit(self._fit, self._model, self._params, self._coded, bits)
         head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
         data = _assemble(self._coded, head, self._lane_streams() if self._coded else [])
         return data, out.astype(self._params.dtype, copy=False)
@@ -476,11 +471,11 @@ def start_fit(
     pixels: Pixels, params: PyramidParams, model: PyramidModel, *, thorough: bool, smooth: bool
 ) -> Fit:
     """Return a tile's colour matrix with filters and weights to start from, to be changed by pass."""
-    fit = model_fit(model.tables(params.channels), model.band(params.step), smooth=smooth)
-    colour = fit.colour
+    band, noisy = model.band(params.step), False
     if params.channels == 3:
-        colour = choose_colour(pixels, params.step, thorough=thorough)
-    return Fit(colour, fit.luma.copy(), fit.chroma.copy(), fit.activity.copy(), smooth)
+        colour, noisy = choose_colour(pixels, params.step, thorough=thorough)
+    fit = model_fit(tables_of(model, params, noisy=noisy), band, smooth=smooth)
+    return fit._replace(colour=colour if params.channels == 3 else fit.colour, noisy=noisy)
 
 
 def _has_own(fit: Fit, shared: Fit, level: int) -> bool:

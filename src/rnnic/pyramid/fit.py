@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.pyramid.base import MAX_NUMBER_BITS
 from rnnic.pyramid.fit_kernels import TAP_UNIT, WEIGHT_UNIT, get_own, put_own
+from rnnic.pyramid.format import PyramidParams, uses_noisy
 from rnnic.pyramid.model import (
     ACTIVITY_TERMS,
     CHROMA_TAPS,
@@ -16,6 +17,7 @@ from rnnic.pyramid.model import (
     MAX_TAP_SUM,
     PASSES,
     ColourTables,
+    PyramidModel,
 )
 
 __all__ = [
@@ -26,13 +28,14 @@ __all__ = [
     "fit_in_band",
     "model_fit",
     "read_fit",
+    "tables_of",
     "write_fit",
 ]
 
 DEFAULT_COLOUR = (9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689)
 """Luma and two colour differences, orthonormal, in 1/16384; rows are components."""
 _NUMBERS = LUMA_TAPS + 2 * CHROMA_TAPS + 2 * ACTIVITY_TERMS
-MAX_FIT_BITS = 2 + 9 * 16 + PASSES * (5 + MAX_NUMBER_BITS * _NUMBERS)
+MAX_FIT_BITS = 3 + 9 * 16 + PASSES * (5 + MAX_NUMBER_BITS * _NUMBERS)
 """Room that a fit needs at most: five groups of numbers a pass, with a bit each."""
 
 
@@ -52,6 +55,8 @@ class Fit(NamedTuple):
     smooth : bool
         Whether the tile is coded as a smooth surface: filters are given by what they differ from those for
         one, not from the model's, and planes go on with their slopes beyond their borders.
+    noisy : bool
+        Whether the tile is coded with the tables for noisy images, where a file can have these.
     """
 
     colour: npt.NDArray[np.int32]
@@ -59,6 +64,7 @@ class Fit(NamedTuple):
     chroma: npt.NDArray[np.int16]
     activity: npt.NDArray[np.uint16]
     smooth: bool = False
+    noisy: bool = False
 
     @property
     def passes(self) -> tuple[npt.NDArray[Any], ...]:
@@ -77,7 +83,7 @@ def model_fit(tables: ColourTables, band: int, *, smooth: bool = False) -> Fit:
 
 
 def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
-    """Return what comes nearest to a fit among those that can be sent in a band."""
+    """Return what comes nearest to a fit among those that can be sent in a band of tables."""
     model = model_fit(tables, band, smooth=fit.smooth)
 
     def nearest(own: npt.NDArray[Any], start: npt.NDArray[Any], unit: int) -> npt.NDArray[np.int64]:
@@ -93,27 +99,34 @@ def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
     valid = (weights >= 0) & (weights <= MAX_ACTIVITY_WEIGHT)
     activity = np.where(valid, weights, model.activity).astype(np.uint16)
     luma, chroma = taps(fit.luma, model.luma), taps(fit.chroma, model.chroma)
-    return Fit(fit.colour.copy(), luma, chroma, activity, fit.smooth)
+    return Fit(fit.colour.copy(), luma, chroma, activity, fit.smooth, fit.noisy)
+
+
+def tables_of(model: PyramidModel, params: PyramidParams, *, noisy: bool) -> ColourTables:
+    """Return the tables of a tile, those for noisy images if it is one and the file can have them."""
+    return model.tables(params.channels, noisy=noisy and uses_noisy(params))
 
 
 def write_fit(
-    fit: Fit, tables: ColourTables, band: int, channels: int, coded: int, bits: npt.NDArray[np.uint8]
-) -> int:  # fmt: skip
+    fit: Fit, model: PyramidModel, params: PyramidParams, coded: int, bits: npt.NDArray[np.uint8]
+) -> int:
     """Write a fit into ``bits`` (uint8, one bit each), which has room for it.
 
     ``coded`` tells the coded passes; filters of others are not written. Returns how many bits.
     """
-    colour = fit.colour.reshape(-1) if channels == 3 else np.zeros(0, np.int32)
-    start = model_fit(tables, band, smooth=fit.smooth)
-    bits[0] = fit.smooth
+    colour = fit.colour.reshape(-1) if params.channels == 3 else np.zeros(0, np.int32)
+    tables = tables_of(model, params, noisy=fit.noisy)
+    start = model_fit(tables, model.band(params.step), smooth=fit.smooth)
+    bits[0], bits[1] = fit.smooth, fit.noisy
+    at = 2 if uses_noisy(params) else 1
     written: int = put_own(
-        colour, start.colour.reshape(-1), *fit.passes, start.passes, bits, coded, 1
+        colour, start.colour.reshape(-1), *fit.passes, start.passes, bits, coded, at
     )
     return written
 
 
 def read_fit(
-    bits: npt.NDArray[np.uint8], tables: ColourTables, band: int, channels: int, coded: int
+    bits: npt.NDArray[np.uint8], model: PyramidModel, params: PyramidParams, coded: int
 ) -> tuple[Fit, int]:
     """Read a fit; returns it and the number of bits read.
 
@@ -122,12 +135,16 @@ def read_fit(
     FormatError, TruncatedError
         If it is outside the limits of the format, or ``bits`` end too early.
     """
-    smooth = len(bits) > 0 and bool(bits[0])
-    model = model_fit(tables, band, smooth=smooth)
-    colour = model.colour.reshape(-1).astype(np.int64)
-    luma, chroma = model.luma.astype(np.int64), model.chroma.astype(np.int64)
-    activity = model.activity.astype(np.int64)
-    n: int = get_own(bits, channels, coded, colour, luma, chroma, activity, 1)
+    if len(bits) < 2:  # there is a byte, or none
+        raise TruncatedError("a tile's own parameters are truncated")
+    smooth, noisy = bool(bits[0]), uses_noisy(params) and bool(bits[1])
+    tables = tables_of(model, params, noisy=noisy)
+    start = model_fit(tables, model.band(params.step), smooth=smooth)
+    colour = start.colour.reshape(-1).astype(np.int64)
+    luma, chroma = start.luma.astype(np.int64), start.chroma.astype(np.int64)
+    activity = start.activity.astype(np.int64)
+    at = 2 if uses_noisy(params) else 1
+    n: int = get_own(bits, params.channels, coded, colour, luma, chroma, activity, at)
     if n > len(bits):
         raise TruncatedError("a tile's own parameters are truncated")
     if n < 0:
@@ -138,5 +155,6 @@ def read_fit(
         chroma.astype(np.int16),
         activity.astype(np.uint16),
         smooth,
+        noisy,
     )
     return fit, n

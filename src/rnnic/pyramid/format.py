@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rnnic.entropy.rans import PROBABILITY_BITS, SYMBOL_BITS, decoding_tables, symbol_ends
 from rnnic.errors import FormatError
-from rnnic.pyramid.model import PASSES, ColourTables, PyramidModel, Quantiser
+from rnnic.pyramid.model import PASSES, ColourTables, Quantiser
 
 __all__ = [
     "Derived",
@@ -22,6 +22,8 @@ __all__ = [
     "lane_rows",
     "parsing",
     "passes",
+    "quantiser_of",
+    "uses_noisy",
 ]
 
 STEP_SCALE = 1024
@@ -241,8 +243,16 @@ def feedback(states: int) -> int:
 
 
 def quantiser_of(tables: ColourTables, states: int) -> Quantiser:
-    """Quantiser for a number of trellis states."""
-    return tables.scalar if states == 1 else tables.trellis
+    """Quantiser for a number of trellis states; tables for noisy images have none for a single one."""
+    if states > 1:
+        return tables.trellis
+    assert tables.scalar is not None
+    return tables.scalar
+
+
+def uses_noisy(params: PyramidParams) -> bool:
+    """Whether tiles say if they use the tables for noisy images."""
+    return params.channels == 3 and params.states > 1
 
 
 def branches(orbits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -268,9 +278,8 @@ def sign_vectors(quantiser: Quantiser) -> npt.NDArray[np.int16]:
 
 
 @lru_cache(maxsize=8)
-def derive(model: PyramidModel, channels: int, states: int) -> Derived:
+def derive(tables: ColourTables, states: int) -> Derived:
     """Tables for a quantiser; the last few are kept."""
-    tables = model.tables(channels)
     quantiser = quantiser_of(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
     labels = np.zeros((codebooks, 1 << SYMBOL_BITS), np.uint8)
@@ -290,9 +299,10 @@ def derive(model: PyramidModel, channels: int, states: int) -> Derived:
 
 
 @lru_cache(maxsize=8)
-def _parsing(model: PyramidModel, channels: int, band: int, states: int) -> Parsing:
-    quantiser = quantiser_of(model.tables(channels), states)
-    derived = derive(model, channels, states)
+def parsing(tables: ColourTables, band: int, states: int) -> Parsing:
+    """Tables of a band for a decoder; the last few are kept."""
+    quantiser = quantiser_of(tables, states)
+    derived = derive(tables, states)
     codebooks, entries, _ = quantiser.orbits.shape
     common, rare = quantiser.common[band], quantiser.rare[band]
     by_class = np.broadcast_to(common, (2, *common.shape[1:])).transpose(1, 0, 2)
@@ -335,8 +345,3 @@ def _buckets(frequencies: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
     pairs = [np.take_along_axis(numbers, which, axis=1) for which in (first, second)]
     both: npt.NDArray[np.uint64] = pairs[0] | (pairs[1].astype(np.uint64) << 32)
     return both.reshape(-1)
-
-
-def parsing(model: PyramidModel, channels: int, step: int, states: int) -> Parsing:
-    """Tables for a file's parameters; those of the last few files are kept."""
-    return _parsing(model, channels, model.band(step), states)

@@ -36,7 +36,7 @@ MAX_RECONSTRUCTION = 2047
 MAX_SERIALISED = 1 << 24
 
 MAGIC = b"RNPY"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Quantiser:
     rare: npt.NDArray[np.uint16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColourTables:
-    """Everything for one number of channels.
+    """Everything for one kind of images.
 
     Attributes
     ----------
@@ -76,8 +76,10 @@ class ColourTables:
         Weights of the expected magnitude of luma and of chroma, in 1/4096.
     luma_edges, chroma_edges : uint16 array, (classes - 1,)
         First activity, in 1/64 step, of every class but the first.
-    scalar, trellis : Quantiser
-        With one codebook (one state) and with two (8 or 16 states).
+    scalar : Quantiser or None
+        With one codebook (one state); there is none for noisy images.
+    trellis : Quantiser
+        With two codebooks (8 or 16 states).
     """
 
     luma_taps: npt.NDArray[np.int16]
@@ -85,7 +87,7 @@ class ColourTables:
     activity: npt.NDArray[np.uint16]
     luma_edges: npt.NDArray[np.uint16]
     chroma_edges: npt.NDArray[np.uint16]
-    scalar: Quantiser
+    scalar: Quantiser | None
     trellis: Quantiser
 
     @property
@@ -123,16 +125,20 @@ class PyramidModel:
     band_edges : uint32 array, (bands - 1,)
         First step size, in 1/1024 sample, of every band but the first. A band of step sizes
         has filters and tables of its own.
-    grey, rgb : ColourTables
+    grey, rgb, noisy : ColourTables
+        For grey images, for those in colours, and for those whose channels have noise of their own.
     """
 
     band_edges: npt.NDArray[np.uint32]
     grey: ColourTables
     rgb: ColourTables
+    noisy: ColourTables
 
-    def tables(self, channels: int) -> ColourTables:
-        """Tables for 1 or 3 channels."""
-        return self.grey if channels == 1 else self.rgb
+    def tables(self, channels: int, *, noisy: bool = False) -> ColourTables:
+        """Tables for 1 or 3 channels; only for 3 there are some for noisy images."""
+        if channels == 1:
+            return self.grey
+        return self.noisy if noisy else self.rgb
 
     def band(self, step: int) -> int:
         """Band of a step size given in 1/1024 sample."""
@@ -141,10 +147,12 @@ class PyramidModel:
     def to_bytes(self) -> bytes:
         """Serialise; the same model always gives the same bytes."""
         body = _pack(self.band_edges)
-        for tables in (self.grey, self.rgb):
+        for tables in (self.grey, self.rgb, self.noisy):
             for name in ("luma_taps", "chroma_taps", "activity", "luma_edges", "chroma_edges"):
                 body += _pack(getattr(tables, name))
             for quantiser in (tables.scalar, tables.trellis):
+                if quantiser is None:
+                    continue
                 body += _pack(quantiser.orbits) + _pack(quantiser.magnitudes)
                 # The bands of a symbol resemble each other, so they are stored side by side.
                 body += _pack(np.moveaxis(quantiser.common, 0, 3))
@@ -177,11 +185,11 @@ class PyramidModel:
         reader = _Reader(body)
         edges = reader.array(np.uint32, 1)
         bands = len(edges) + 1
-        grey = _read_tables(reader, bands)
-        rgb = _read_tables(reader, bands)
+        grey, rgb = (_read_tables(reader, bands) for _ in range(2))
+        noisy = _read_tables(reader, bands, with_scalar=False)
         if reader.at != size or np.any(np.diff(edges.astype(np.int64)) <= 0):
             raise FormatError("pyramid model is damaged")
-        return cls(edges, grey, rgb)
+        return cls(edges, grey, rgb, noisy)
 
 
 _KINDS = {"uint8": 0, "uint16": 1, "int16": 2, "uint32": 3}
@@ -231,7 +239,7 @@ def _require(condition: object) -> None:
         raise FormatError("pyramid model is outside the limits of the format")
 
 
-def _read_tables(reader: _Reader, bands: int) -> ColourTables:
+def _read_tables(reader: _Reader, bands: int, *, with_scalar: bool = True) -> ColourTables:
     luma = reader.array(np.int16, 3)
     chroma = reader.array(np.int16, 4)
     activity = reader.array(np.uint16, 4)
@@ -246,7 +254,7 @@ def _read_tables(reader: _Reader, bands: int) -> ColourTables:
         _require(len(edge) < 64 and np.all(np.diff(edge.astype(np.int64)) > 0))
         _require(len(edge) == 0 or edge[0] > 0)
     sizes = (len(edges[0]) + 1) * (len(edges[1]) + 1), rare_contexts(len(edges[0]) + 1)
-    scalar = _read_quantiser(reader, bands, 1, sizes)
+    scalar = _read_quantiser(reader, bands, 1, sizes) if with_scalar else None
     trellis = _read_quantiser(reader, bands, 2, sizes)
     return ColourTables(luma, chroma, activity, edges[0], edges[1], scalar, trellis)
 

@@ -7,7 +7,7 @@ constant trellis, and is the oracle of the tests.
 from rnnic.errors import FormatError, TruncatedError
 from rnnic.lossless.reference import decode_exact
 from rnnic.pyramid.format import TRELLIS, PyramidParams
-from rnnic.pyramid.model import ColourTables, PyramidModel
+from rnnic.pyramid.model import PyramidModel
 
 __all__ = ["decode_reference"]
 
@@ -147,14 +147,16 @@ def read_base(bits: Bits, channels: int, width: int, height: int) -> list[Plane]
 
 
 class Tables:
-    """Everything of the model that a tile of these parameters uses."""
+    """Everything of the model that a tile uses; its first bits say which tables."""
 
-    def __init__(self, model: PyramidModel, params: PyramidParams) -> None:
-        tables: ColourTables = model.tables(params.channels)
+    def __init__(self, model: PyramidModel, params: PyramidParams, bits: Bits) -> None:
         band = sum(params.step >= int(edge) for edge in model.band_edges)
-        quantiser = tables.scalar if params.states == 1 else tables.trellis
         self.colour = [9459, 9459, 9459, 11585, 0, -11585, 6689, -13377, 6689]
-        self.smooth = False
+        self.smooth = bits.number(1) == 1
+        noisy = params.channels == 3 and params.states > 1 and bits.number(1) == 1
+        tables = (model.noisy if noisy else model.rgb) if params.channels == 3 else model.grey
+        quantiser = tables.scalar if params.states == 1 else tables.trellis
+        assert quantiser is not None
         self.luma = tables.luma_taps[band].tolist()
         self.chroma = tables.chroma_taps[band].tolist()
         self.activity = tables.activity[band].tolist()
@@ -169,8 +171,7 @@ class Tables:
         self.signs = [[sum(k > 0 for k in orbit) for orbit in book] + [0] for book in self.orbits]
 
     def read_own(self, bits: Bits, channels: int, coded: int) -> None:
-        """Replace what the tile has of its own."""
-        self.smooth = bits.number(1) == 1
+        """Replace what the tile has of its own, as the bits that follow say."""
         if self.smooth:
             for level in range(10):
                 for taps in (self.luma[level], *self.chroma[level]):
@@ -466,8 +467,8 @@ def decode_reference(
         counts.append(count)
     if at + base_size + 2 * sum(counts) != len(data):
         raise TruncatedError("lengths disagree")
-    tables = Tables(model, params)
     bits = Bits(data[at : at + base_size])
+    tables = Tables(model, params, bits)
     tables.read_own(bits, params.channels, coded)
     base = read_base(bits, params.channels, w, h)
     at += base_size

@@ -20,7 +20,7 @@ from rnnic.pyramid.fitting import (
     initial_frequencies,
     residuals_of,
 )
-from rnnic.pyramid.format import Pass, PyramidParams
+from rnnic.pyramid.format import Pass, PyramidParams, quantiser_of
 from rnnic.pyramid.model import (
     ACTIVITY_TERMS,
     CHROMA_TAPS,
@@ -32,7 +32,7 @@ from rnnic.pyramid.model import (
 )
 from rnnic.pyramid.search import ESCAPE
 
-__all__ = ["TrainingSettings", "train"]
+__all__ = ["Kind", "TrainingSettings", "train"]
 
 Progress = Callable[[str, float], None]
 Pixels = npt.NDArray[np.uint8]
@@ -58,6 +58,11 @@ class TrainingSettings:
         Smallest and largest step size trained; half of the photos get a usual one.
     draws : int
         Residuals drawn for a palette; a grid point drawn three times becomes an entry.
+    classes, noisy_classes : tuple of int
+        How many of luma and of chroma, the latter in the tables of noisy images.
+    noise, noisy_steps : tuple of float
+        For the tables of noisy images: least and greatest standard deviation, in steps, of the noise that
+        is added to the photos, to each channel its own, and smallest and largest step size.
     """
 
     seed: int = 1
@@ -67,11 +72,21 @@ class TrainingSettings:
     steps: tuple[float, float] = (0.8, 60.0)
     usual_steps: tuple[float, float] = (3.5, 14.0)
     draws: int = 400_000
-    luma_classes: int = 20
-    chroma_classes: int = 11
+    classes: tuple[int, int] = (20, 11)
+    noisy_classes: tuple[int, int] = (11, 10)
     scalar_spacing: float = 1.0
     trellis_spacing: float = 0.64
     weight: float = 0.10
+    noise: tuple[float, float] = (0.25, 4.0)
+    noisy_steps: tuple[float, float] = (0.8, 12.0)
+
+
+class Kind(NamedTuple):
+    """What tables are for."""
+
+    name: str
+    channels: int
+    noisy: bool = False
 
 
 def spacings(settings: TrainingSettings, states: int) -> npt.NDArray[np.float64]:
@@ -84,14 +99,15 @@ def spacings(settings: TrainingSettings, states: int) -> npt.NDArray[np.float64]
     return np.array([s, chroma, chroma])
 
 
-def class_edges(count: int, first: float, per_octave: float) -> npt.NDArray[np.uint16]:
-    """Class boundaries in 1/64 step, even in log2(activity + first).
+def class_edges(count: int, first: float, octaves: float) -> npt.NDArray[np.uint16]:
+    """Class boundaries in 1/64 step, even in log2(activity + first) over so many octaves.
 
     The first is at 1, so that class 0 means "all zero".
     """
     edges = [1]
     for j in range(1, count - 1):
-        edges.append(max(edges[-1] + 1, round(64 * first * (2 ** (j / per_octave) - 1))))
+        bound = 64 * first * (2 ** (j * octaves / (count - 2)) - 1)
+        edges.append(max(edges[-1] + 1, round(bound)))
     return np.array(edges, np.uint16)
 
 
@@ -120,7 +136,7 @@ def quantiser_from(
     return Quantiser(k, magnitudes, common, rare)
 
 
-def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
+def first_tables(kind: Kind, settings: TrainingSettings) -> ColourTables:
     """Return a start: the parents' slope predicts, a full small grid quantises."""
     bands = len(settings.band_edges) + 1
     luma = np.zeros((bands, PASSES, LUMA_TAPS), np.int16)
@@ -130,12 +146,13 @@ def first_tables(channels: int, settings: TrainingSettings) -> ColourTables:
     activity = np.zeros((bands, PASSES, 2, ACTIVITY_TERMS), np.uint16)
     activity[:, :, :, [0, 4]] = 400
     activity[:, :, :, 6:] = 700
-    luma_edges = class_edges(settings.luma_classes, 0.15, 2.25)
-    if channels == 1:
+    luma_classes, chroma_classes = settings.noisy_classes if kind.noisy else settings.classes
+    luma_edges = class_edges(luma_classes, 0.15, octaves=8)
+    if kind.channels == 1:
         chroma_edges = np.zeros(0, np.uint16)
         reach = (12, 1, 1)
     else:
-        chroma_edges = class_edges(settings.chroma_classes, 0.15, 1.5)
+        chroma_edges = class_edges(chroma_classes, 0.15, octaves=6)
         reach = (8, 4, 4)
     grid = np.stack(np.meshgrid(*[np.arange(r) for r in reach], indexing="ij"), -1)
     orbits = grid.reshape(-1, 3)
@@ -174,16 +191,20 @@ def train(
     """
     told = progress or (lambda _what, _share: None)
     run = _Run(photos, settings, told, checkpoints or Checkpoints(), mapper or ThreadMapper())
-    rgb = run.colour_tables(3)
-    grey = run.colour_tables(1)
-    return PyramidModel(run.edges, grey, rgb)
+    return PyramidModel(
+        run.edges,
+        rgb=run.tables(Kind("RGB", 3)),
+        grey=run.tables(Kind("grey", 1)),
+        noisy=replace(run.tables(Kind("noisy", 3, noisy=True)), scalar=None),
+    )
 
 
 class _Job(NamedTuple):
-    """A photo's number and the step size to code it with, in 1/1024 sample."""
+    """A photo's number, the step size to code it with, in 1/1024 sample, and its noise, in samples."""
 
     photo: int
     step: int
+    noise: float
 
 
 class _Counted(NamedTuple):
@@ -215,9 +236,13 @@ class _Coding:
     turn: int = 0
     refit: bool = True
 
-    def pixels(self, photo: int) -> Pixels:
+    def pixels(self, job: _Job) -> Pixels:
         """Load a photo; grey is the luma of Rec. 601."""
-        pixels: Pixels = self.photos.load(photo)
+        pixels: Pixels = self.photos.load(job.photo)
+        if job.noise > 0:
+            rng = np.random.default_rng([self.settings.seed, 10, job.photo, self.states, self.turn])
+            noise = rng.standard_normal(pixels.shape, np.float32) * np.float32(job.noise)
+            pixels = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
         if self.channels == 1:
             grey: Pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
             return grey[:, :, None]
@@ -231,7 +256,7 @@ class _Coding:
         """Gather features of every pass."""
         samples = PassSamples(len(self.model.band_edges) + 1, self.channels)
         rng = np.random.default_rng([self.settings.seed, 7, job.photo])
-        encode_tile(self.pixels(job.photo), self.params(job), self.model, 1,
+        encode_tile(self.pixels(job), self.params(job), self.model, 1,
                     weight=self.settings.weight,
                     sink=collect(samples, self.model.band(job.step), rng))  # fmt: skip
         return samples
@@ -239,7 +264,7 @@ class _Coding:
     def count(self, job: _Job) -> _Counted:
         """Count symbols."""
         tables = self.model.tables(self.channels)
-        quantiser = tables.scalar if self.states == 1 else tables.trellis
+        quantiser = quantiser_of(tables, self.states)
         books, entries, _ = quantiser.orbits.shape
         counts = np.zeros((books * (tables.classes + tables.contexts), 1 << SYMBOL_BITS), np.int64)
         samples = PassSamples(len(self.model.band_edges) + 1, self.channels)
@@ -255,7 +280,7 @@ class _Coding:
                 gather(coded, state)
 
         # Shared filters are fitted first, then tables to what images' own filters leave.
-        encode_tile(self.pixels(job.photo), self.params(job), self.model, 4, tune=self.turn > 0,
+        encode_tile(self.pixels(job), self.params(job), self.model, 4, tune=self.turn > 0,
                     weight=self.settings.weight, counts=counts, sink=sink)  # fmt: skip
         counts = np.delete(counts, np.s_[entries:ESCAPE], axis=1)
         return _Counted(band, counts, samples, centroids.parts())
@@ -276,18 +301,17 @@ class _Run:
         self.bands = len(settings.band_edges) + 1
         self.edges = np.rint(np.array(settings.band_edges) * 1024).astype(np.uint32)
 
-    def colour_tables(self, channels: int) -> ColourTables:
-        """Train everything for a number of channels."""
-        name = "RGB" if channels == 3 else "grey"
-        tables = first_tables(channels, self.settings)
+    def tables(self, kind: Kind) -> ColourTables:
+        """Train everything for a kind of images."""
+        tables = first_tables(kind, self.settings)
         # Filters first, with the plain grid; then palettes; then filters and counts again.
         for turn in range(2):
-            what = f"{name} filters {turn + 1}"
-            tables = self.stage(what, partial(self.first, tables, channels, turn, what))
-        for states in (8, 1):
+            what = f"{kind.name} filters {turn + 1}"
+            tables = self.stage(what, partial(self.first, tables, kind, turn, what))
+        for states in (8,) if kind.noisy else (8, 1):
             for turn in range(self.settings.rounds):
-                what = f"{name} tables, {states} states, round {turn + 1}"
-                tables = self.stage(what, partial(self.round, tables, channels, states, turn, what))
+                what = f"{kind.name} tables, {states} states, round {turn + 1}"
+                tables = self.stage(what, partial(self.round, tables, kind, states, turn, what))
         return tables
 
     def stage(self, name: str, compute: Callable[[], ColourTables]) -> ColourTables:
@@ -295,19 +319,19 @@ class _Run:
         kept = self.checkpoints.stage(name, lambda: self.model(compute()).to_bytes())
         return PyramidModel.from_bytes(kept).rgb
 
-    def first(self, tables: ColourTables, channels: int, turn: int, what: str) -> ColourTables:
+    def first(self, tables: ColourTables, kind: Kind, turn: int, what: str) -> ColourTables:
         """Fit filters to what the plain grid leaves, the second time with palettes drawn from that."""
-        samples = self.collect(tables, channels, 1, what)
+        samples = self.collect(tables, kind, 1, what)
         fitted = self.fit(tables, samples)
         return fitted if turn == 0 else self.with_palettes(fitted, samples)
 
     def round(
-        self, tables: ColourTables, channels: int, states: int, turn: int, what: str
+        self, tables: ColourTables, kind: Kind, states: int, turn: int, what: str
     ) -> ColourTables:
         """Count what is coded with a quantiser, and move its entries."""
         # The first round of the trellis refits the filters to what they will meet.
         refit = states == 8 and turn == 0
-        counts, found, centroids = self.count(tables, channels, states, turn, what, refit)
+        counts, found, centroids = self.count(tables, kind, states, turn, what, refit)
         tables = self.with_counts(tables, states, counts)
         if found is not None:
             tables = self.fit(tables, found)
@@ -315,23 +339,31 @@ class _Run:
             tables = self.with_centroids(tables, states, centroids)
         return tables
 
-    def jobs(self, channels: int, turn: int, limit: int) -> list[_Job]:
-        """Photos and step sizes of a round; every round has its own step sizes."""
-        rng = np.random.default_rng([self.settings.seed, channels, turn])
+    def jobs(self, kind: Kind, turn: int, limit: int) -> list[_Job]:
+        """Photos, step sizes and noise of a round; every round has its own."""
+        rng = np.random.default_rng([self.settings.seed, kind.channels, turn])
         order = rng.permutation(len(self.photos))
         count = min(limit or len(self.photos), len(self.photos))
-        # Stratified, so that each round covers the whole range evenly; half of the photos go
-        # to the range of high quality that is asked for most.
-        share = (rng.permutation(count) + rng.random(count)) / count
-        full, most = np.log(self.settings.steps), np.log(self.settings.usual_steps)
-        wide = full[0] + (full[1] - full[0]) * np.minimum(2 * share, 1)
-        narrow = most[0] + (most[1] - most[0]) * np.maximum(2 * share - 1, 0)
-        steps = np.exp(np.where(share < 0.5, wide, narrow)) * 1024
-        return [_Job(int(i), int(s)) for i, s in zip(order[:count], steps, strict=True)]
+        share = _strata(rng, count)
+        if kind.noisy:
+            steps = _between(self.settings.noisy_steps, share)
+            noise = steps * _between(self.settings.noise, _strata(rng, count))
+        else:
+            steps, noise = self.spread_steps(share), np.zeros(count)
+        return [
+            _Job(int(photo), int(1024 * step), sigma)
+            for photo, step, sigma in zip(order[:count], steps, noise.tolist(), strict=True)
+        ]
+
+    def spread_steps(self, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Spread step sizes, in samples; half of them go to the usual range, of high quality."""
+        wide = _between(self.settings.steps, np.minimum(2 * share, 1))
+        narrow = _between(self.settings.usual_steps, np.maximum(2 * share - 1, 0))
+        return np.where(share < 0.5, wide, narrow)
 
     def model(self, tables: ColourTables) -> PyramidModel:
         """Wrap tables so that the encoder can use them."""
-        return PyramidModel(self.edges, tables, tables)
+        return PyramidModel(self.edges, tables, tables, replace(tables, scalar=None))
 
     def mapped(
         self, work: Callable[[_Job], Result], jobs: list[_Job], what: str
@@ -343,29 +375,29 @@ class _Run:
             yield result
             self.progress(what, done / len(jobs))
 
-    def collect(self, tables: ColourTables, channels: int, states: int, what: str) -> PassSamples:
+    def collect(self, tables: ColourTables, kind: Kind, states: int, what: str) -> PassSamples:
         """Code photos and gather features of every pass."""
-        samples = PassSamples(self.bands, channels)
+        samples = PassSamples(self.bands, kind.channels)
         limit = self.settings.photos or 60
-        jobs = self.jobs(channels, 0, min(limit, 60))
-        coding = _Coding(self.photos, self.settings, self.model(tables), channels, states)
+        jobs = self.jobs(kind, 0, min(limit, 60))
+        coding = _Coding(self.photos, self.settings, self.model(tables), kind.channels, states)
         for found in self.mapped(coding.collect, jobs, what):
             samples.extend(found)
         return samples
 
     def count(
-        self, tables: ColourTables, channels: int, states: int, turn: int, what: str, refit: bool
+        self, tables: ColourTables, kind: Kind, states: int, turn: int, what: str, refit: bool
     ) -> tuple[npt.NDArray[np.float64], PassSamples | None, Centroids]:
         """Code photos and count symbols by band: (bands, codebooks, classes + contexts, symbols)."""
-        quantiser = tables.scalar if states == 1 else tables.trellis
+        quantiser = quantiser_of(tables, states)
         books, entries, _ = quantiser.orbits.shape
         rows = books * (tables.classes + tables.contexts)
         counts = np.zeros((self.bands, rows, entries + 1), np.int64)
-        samples = PassSamples(self.bands, channels)
+        samples = PassSamples(self.bands, kind.channels)
         centroids = Centroids(spacings(self.settings, states))
-        jobs = self.jobs(channels, 10 * states + turn, self.settings.photos)
+        jobs = self.jobs(kind, 10 * states + turn, self.settings.photos)
         model = self.model(tables)
-        coding = _Coding(self.photos, self.settings, model, channels, states, turn, refit)
+        coding = _Coding(self.photos, self.settings, model, kind.channels, states, turn, refit)
         # In the photos' order: sums of floating point numbers depend on it.
         for found in self.mapped(coding.count, jobs, what):
             counts[found.band] += found.counts
@@ -383,7 +415,7 @@ class _Run:
         self, tables: ColourTables, states: int, centroids: Centroids
     ) -> ColourTables:
         """Move the palette's entries to the centroids of what they stood for."""
-        old = tables.scalar if states == 1 else tables.trellis
+        old = quantiser_of(tables, states)
         new = replace(old, magnitudes=centroids.move(old.orbits, old.magnitudes))
         return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)
 
@@ -418,7 +450,21 @@ class _Run:
         self, tables: ColourTables, states: int, counts: npt.NDArray[np.float64]
     ) -> ColourTables:
         """Turn counts into probability tables."""
-        old = tables.scalar if states == 1 else tables.trellis
+        old = quantiser_of(tables, states)
         common, rare = estimate_frequencies(counts, old, tables.luma_classes, tables.chroma_classes)
         new = replace(old, common=common, rare=rare)
         return replace(tables, scalar=new) if states == 1 else replace(tables, trellis=new)
+
+
+def _strata(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    """Draw numbers from 0 to 1 that cover the range evenly, in random order."""
+    return (rng.permutation(count) + rng.random(count)) / count
+
+
+def _between(
+    limits: tuple[float, float], share: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return numbers whose logarithms are shares of the way from one limit to the other."""
+    low, high = np.log(limits)
+    between: npt.NDArray[np.float64] = np.exp(low + (high - low) * share)
+    return between

@@ -19,6 +19,8 @@ __all__ = ["PassInput", "fit_pass"]
 
 STRIP = 24
 SAMPLES = 24576
+SHARE, FEW_SAMPLES = 0.3, 6000
+"""Passes of few pairs give this share of them, or so many."""
 LEAST_SAMPLES = 300
 TRUST = 200.0
 """Samples that the model's own numbers count for."""
@@ -47,7 +49,7 @@ def fit_pass(
     level, pairs = step.level, step.rows * step.columns
     if pairs < LEAST_SAMPLES:
         return
-    wanted = int(SAMPLES * density)
+    wanted = int(min(SAMPLES * density, max(SHARE * density * pairs, FEW_SAMPLES)))
     found = (
         _sampled(step, given, fit, wanted) if coded is None else _seen(step, given, coded, wanted)
     )
