@@ -41,6 +41,9 @@ LEAST_IN_PARTS = 64
 """Smaller tiles are quick, and may not have all lanes."""
 NEAR_STEPS = 0.25
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
+SAME_WAY_STEPS = 0.7
+"""The same of the way that was best. Without this, files of a few kilobytes with a target would take more than
+twice as long as one encode."""
 SAME_STEPS = 0.05
 """Beyond this difference, they are fitted once more, from what they are: brick walls gain 3 %."""
 HOPE = 0.5
@@ -61,12 +64,23 @@ def cost_of(pixels: Pixels, rebuilt: Pixels, step: float, size: int) -> float:
     return error / step**2 + DEFAULT_LAMBDA * 8 * size
 
 
+class _Way(NamedTuple):
+    """A way to code a tile as a pyramid: with filters fitted to it or not, as a smooth surface or not."""
+
+    tune: bool
+    smooth: bool
+
+
+PLAIN = _Way(tune=True, smooth=False)
+
+
 class _Fitted(NamedTuple):
-    """What was fitted to a tile, and with what."""
+    """What was fitted to a tile, with what, and the way that was best where several were tried."""
 
     fit: Fit
     density: float
     step: int
+    way: _Way | None
 
 
 class TileMemory:
@@ -120,21 +134,31 @@ class TileMemory:
             self._merged = key, data, colours.pixels()
         yield self._merged[1:]
 
-    def fit_near(self, step: int, effort: int) -> Fit | None:
-        """Return what was fitted last, if that suits."""
+    def _last(self, step: int, effort: int, farthest: float) -> _Fitted | None:
+        """Return what was fitted last, unless with other samples or at a step too far away."""
         last = self._fitted
         if last is None or last.density != fit_density(effort):
             return None
-        return last.fit if abs(math.log(step / last.step)) <= NEAR_STEPS else None
+        return last if abs(math.log(step / last.step)) <= farthest else None
+
+    def fit_near(self, step: int, effort: int) -> Fit | None:
+        """Return what was fitted last, if that suits."""
+        last = self._last(step, effort, NEAR_STEPS)
+        return None if last is None else last.fit
+
+    def way_near(self, step: int, effort: int) -> _Way | None:
+        """Return the way that was best when several were tried, if it will be again."""
+        last = self._last(step, effort, SAME_WAY_STEPS)
+        return None if last is None else last.way
 
     def fits(self, step: int) -> bool:
         """Tell whether what was fitted last is as good as what would be fitted at a step."""
         last = self._fitted
         return last is not None and abs(math.log(step / last.step)) <= SAME_STEPS
 
-    def keep_fit(self, fit: Fit, step: int, effort: int) -> None:
+    def keep_fit(self, fit: Fit, step: int, effort: int, way: _Way | None) -> None:
         """Keep what was fitted."""
-        self._fitted = _Fitted(fit, fit_density(effort), step)
+        self._fitted = _Fitted(fit, fit_density(effort), step, way)
 
 
 class BestTile:
@@ -215,9 +239,13 @@ class BestTile:
         pixels, params, effort = self._pixels, self._params, self._effort
         given = pixels, params, self._model, effort, self._neighbors
         known = self._memory.fit_near(params.step, effort)
-        tune = not (known and self._memory.fits(params.step))
+        before = self._memory.way_near(params.step, effort)
+        way = PLAIN if before is None else before
+        tune = way.tune and not (known and self._memory.fits(params.step))
         shares = LAST_FIT if known else FITS
-        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, hints=self._hints)
+        self._chosen = TileEncoder(
+            *given, tune=tune, fit=known, shares=shares, hints=self._hints, smooth=way.smooth
+        )
         best = self._chosen.encode(weight)
         if effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
             for _ in range(RELAXATIONS):
@@ -229,17 +257,18 @@ class BestTile:
                 best, self._chosen = other, again
         size = len(best[0])
         bits = 8 * size / pixels[:, :, 0].size
-        if known is None and fit_density(effort) > 0:
-            ways = [False] if bits < FLAT_BITS else []
-            ways += [True] if bits < SMOOTH_BITS or size < SMALL else []
-            for smooth in ways:
-                trial = TileEncoder(*given, tune=smooth, smooth=smooth, hints=self._hints)
+        if known is None and before is None and fit_density(effort) > 0:
+            ways = [_Way(tune=False, smooth=False)] if bits < FLAT_BITS else []
+            ways += [_Way(tune=True, smooth=True)] if bits < SMOOTH_BITS or size < SMALL else []
+            for one in ways:
+                trial = TileEncoder(*given, tune=one.tune, smooth=one.smooth, hints=self._hints)
                 other = trial.encode(weight)
                 if cost(other) < cost(best):
-                    best, self._chosen = other, trial
+                    best, self._chosen, way = other, trial, one
+            before = way if ways else None
         self._memory.flat |= bits < FLAT_BITS or not self._chosen.finest_is_coded
         if tune:
-            self._memory.keep_fit(self._chosen.fit, params.step, effort)
+            self._memory.keep_fit(self._chosen.fit, params.step, effort, before)
         return best
 
     @property
@@ -274,7 +303,8 @@ class BestTile:
         self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=LAST_FIT, hints=self._hints)
         self._chosen.begin()
         if tune:
-            memory.keep_fit(self._chosen.fit, step, self._effort)
+            way = memory.way_near(step, self._effort)
+            memory.keep_fit(self._chosen.fit, step, self._effort, way)
 
     def rows_of(self, lane: int) -> slice:
         """Return the rows of pixels that a lane is about; a tile without loss has none."""
