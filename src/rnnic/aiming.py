@@ -59,9 +59,9 @@ _TOLD = (0.45, 0.85), (0.115, 0.065)
 _GREY_MORE, _MORE_PER_EFFORT = 0.04, 0.015
 _MUCH_TOLD, _TRUST_MUCH = 0.4, 1.05
 """How much what they add to a few blocks counts at two rates, and how many dB come to it; more without
-colours, and with the effort; and how much what is beyond so many dB, in noisy images, counts. What they add to
-the image is foreseen with a standard deviation of 0.04 dB so, 0.05 in noisy ones and 0.07 without colours, where
-the usual is 0.15 off (training crops)."""
+colours, and with the effort; and how much what is beyond so many dB, in noisy images, counts. What they add
+to the image is foreseen with a standard deviation of 0.04 dB so, 0.05 in noisy ones and 0.07 without
+colours, where the usual is 0.15 off (training crops)."""
 
 
 class Made(Protocol):

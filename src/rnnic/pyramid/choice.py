@@ -42,8 +42,8 @@ LEAST_IN_PARTS = 64
 NEAR_STEPS = 0.25
 """Filters fitted at a step serve others whose logarithm differs by at most so much."""
 SAME_WAY_STEPS = 0.7
-"""The same of the way that was best. Without this, files of a few kilobytes with a target would take more than
-twice as long as one encode."""
+"""The same of the way that was best. Without this, files of a few kilobytes with a target would take more
+than twice as long as one encode."""
 SAME_STEPS = 0.05
 """Beyond this difference, they are fitted once more, from what they are: brick walls gain 3 %."""
 HOPE = 0.5
