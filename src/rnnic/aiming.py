@@ -110,6 +110,8 @@ class Goal(ABC):
     """Beyond this excess, a coarser control must save more than a little."""
     refinable: ClassVar[Reach]
     """Within this, another weight of bits in some parts takes 0.3 % more bytes, or fewer (training crops)."""
+    least_loss: ClassVar[Reach]
+    """The same for the highest efforts, where bytes count more than time."""
 
     @abstractmethod
     def measure(self, made: Made, pixels: Pixels) -> float:
@@ -174,6 +176,7 @@ class PsnrGoal(Goal):
     finer_is_more = True
     settled = 0.5
     refinable = Reach(0.17, 0.15)
+    least_loss = Reach(0.07, 0.06)
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the PSNR in dB."""
@@ -250,6 +253,7 @@ class SizeGoal(Goal):
     finer_is_more = False
     settled = math.inf
     refinable = Reach(0.02, 0.02)
+    least_loss = Reach(0.01, 0.01)
 
     def measure(self, made: Made, pixels: Pixels) -> float:
         """Return the number of bytes."""

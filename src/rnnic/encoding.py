@@ -25,6 +25,8 @@ Pixels = npt.NDArray[Any]  # uint8 or uint16
 _NARROW = 3e-4
 _TRIALS, _QUICK_TRIALS = 4, 7
 """So many encodes of the whole image are enough once the target is between two; of a quick method."""
+_PATIENT_EFFORT = 8
+"""From this effort on, bytes count more than time."""
 _HOPE = 0.5
 """The asked effort makes a drawing hardly smaller than so much of what the least effort does."""
 _FEW_BITS = 0.06
@@ -270,6 +272,7 @@ def _search(
             over = goal.excess(made, encoder.pixels)
         return trial._replace(made=made, excess=over)
 
+    patient = method.has_effort and encoder.options.effort >= _PATIENT_EFFORT
     span = method.control_range(encoder.header.bit_depth)
     search = Search(
         span,
@@ -281,7 +284,7 @@ def _search(
         slope=aim.slope,
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
-        refinable=goal.refinable,
+        refinable=goal.least_loss if patient else goal.refinable,
         aim=goal.middle if landing is None else goal.lean,
     )
     found = search.run(
