@@ -95,7 +95,7 @@ def candidate_grid(
     return CandidateGrid(quantiser_of(tables, states), channels, neighbors)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def tables_to_search(
     tables: ColourTables, channels: int, states: int, band: int, neighbors: Any
 ) -> tuple[Any, ...]:

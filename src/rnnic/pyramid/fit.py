@@ -117,8 +117,9 @@ def write_fit(
     colour = fit.colour.reshape(-1) if params.channels == 3 else np.zeros(0, np.int32)
     tables = tables_of(model, params, noisy=fit.noisy)
     start = model_fit(tables, model.band(params.step), smooth=fit.smooth)
-    bits[0], bits[1] = fit.smooth, fit.noisy
-    at = 2 if uses_noisy(params) else 1
+    bits[0], at = fit.smooth, 1
+    if uses_noisy(params):
+        bits[1], at = fit.noisy, 2
     written: int = put_own(
         colour, start.colour.reshape(-1), *fit.passes, start.passes, bits, coded, at
     )
