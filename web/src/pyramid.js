@@ -67,7 +67,6 @@ class Tile {
     const bits = new Bits(payload.subarray(at, at + baseLength));
     this.readOwn(bits);
     this.readBase(bits, w, h);
-    this.tables = Tables.of(this.part, this.band, this.states);
     if (kernels.tables !== this.tables) {
       this.tables.install(kernels);
       kernels.tables = this.tables;
@@ -86,7 +85,7 @@ class Tile {
     const isSmooth = bits.bit() === 1;
     this.planes.isSmooth = isSmooth;
     const part = this.parts[channels === 3 && this.states > 1 ? bits.bit() : 0];
-    this.part = part;
+    this.tables = Tables.of(part, band, this.states);
     if (channels === 3 && bits.bit()) {
       this.colour = Array.from({ length: 9 }, () => (bits.bits(16) << 16) >> 16);
       for (let k = 0; k < 3; k++) {

@@ -14,7 +14,7 @@ from rnnic.pyramid.colour import choose_colour
 from rnnic.pyramid.decoder import RowBuffers, table_sizes
 from rnnic.pyramid.decoder_kernels import pass_weights
 from rnnic.pyramid.encoder_kernels import encode_pass
-from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, fit_in_band, model_fit, tables_of, write_fit
+from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, model_fit, nearest_fit, tables_of, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
     STEP_SCALE,
@@ -209,9 +209,10 @@ class TileEncoder:
         self._shares = shares
         if fit is None:
             fit = start_fit(pixels, params, model, thorough=effort > 1, smooth=smooth)
-        self._model, self._band = model, model.band(params.step)
+        band = model.band(params.step)
         self._tables = tables_of(model, params, noisy=fit.noisy)
-        self._fit = fit_in_band(fit, self._tables, self._band)
+        self._shared = model_fit(self._tables, band, smooth=fit.smooth)
+        self._fit = nearest_fit(fit, self._shared)
         # The lowest effort does not look for clipped samples, which would take it a tenth of its time.
         far = distance_beyond(params) if effort > 1 and targets is None else np.float32(0)
         self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
@@ -222,11 +223,10 @@ class TileEncoder:
         start_planes(
             self._base, base_step(params.step), self._samples, self._energies, self._fit.smooth
         )
-        self._shared = model_fit(self._tables, self._band, smooth=self._fit.smooth)
         quantiser = quantiser_of(self._tables, params.states)
         self._derived = derive(self._tables, params.states)
         self._search = tables_to_search(
-            self._tables, params.channels, params.states, self._band, neighbors
+            self._tables, params.channels, params.states, band, neighbors
         )
         # The search also needs the number of common tables, and the candidate grid's branches and
         # chroma cells.
@@ -451,7 +451,7 @@ class TileEncoder:
             row,
         )
         bits = np.zeros(MAX_FIT_BITS + MAX_NUMBER_BITS * self._base.size, np.uint8)
-        n = write_fit(self._fit, self._model, self._params, self._coded, bits)
+        n = write_fit(self._fit, self._shared, self._params, self._coded, bits)
         head = np.packbits(bits[: encode_base(self._base, bits, n)]).tobytes()
         data = _assemble(self._coded, head, self._lane_streams() if self._coded else [])
         return data, out.astype(self._params.dtype, copy=False)

@@ -25,8 +25,8 @@ __all__ = [
     "TAP_UNIT",
     "WEIGHT_UNIT",
     "Fit",
-    "fit_in_band",
     "model_fit",
+    "nearest_fit",
     "read_fit",
     "tables_of",
     "write_fit",
@@ -82,9 +82,8 @@ def model_fit(tables: ColourTables, band: int, *, smooth: bool = False) -> Fit:
     return Fit(colour, luma, chroma, tables.activity[band], smooth)
 
 
-def fit_in_band(fit: Fit, tables: ColourTables, band: int) -> Fit:
-    """Return what comes nearest to a fit among those that can be sent in a band of tables."""
-    model = model_fit(tables, band, smooth=fit.smooth)
+def nearest_fit(fit: Fit, model: Fit) -> Fit:
+    """Return what comes nearest to a fit among those that can be sent with `model_fit`'s."""
 
     def nearest(own: npt.NDArray[Any], start: npt.NDArray[Any], unit: int) -> npt.NDArray[np.int64]:
         first = start.astype(np.int64)
@@ -108,20 +107,19 @@ def tables_of(model: PyramidModel, params: PyramidParams, *, noisy: bool) -> Col
 
 
 def write_fit(
-    fit: Fit, model: PyramidModel, params: PyramidParams, coded: int, bits: npt.NDArray[np.uint8]
+    fit: Fit, model: Fit, params: PyramidParams, coded: int, bits: npt.NDArray[np.uint8]
 ) -> int:
     """Write a fit into ``bits`` (uint8, one bit each), which has room for it.
 
-    ``coded`` tells the coded passes; filters of others are not written. Returns how many bits.
+    ``model`` is `model_fit`'s. ``coded`` tells the coded passes; filters of others are not written. Returns
+    how many bits.
     """
     colour = fit.colour.reshape(-1) if params.channels == 3 else np.zeros(0, np.int32)
-    tables = tables_of(model, params, noisy=fit.noisy)
-    start = model_fit(tables, model.band(params.step), smooth=fit.smooth)
     bits[0], at = fit.smooth, 1
     if uses_noisy(params):
         bits[1], at = fit.noisy, 2
     written: int = put_own(
-        colour, start.colour.reshape(-1), *fit.passes, start.passes, bits, coded, at
+        colour, model.colour.reshape(-1), *fit.passes, model.passes, bits, coded, at
     )
     return written
 
