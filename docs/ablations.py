@@ -19,11 +19,13 @@ from PIL import Image
 from rnnic.metrics import psnr
 from rnnic.model import default_model
 from rnnic.pyramid import encoder
+from rnnic.pyramid.colour import Colour, choose_colour
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
 from rnnic.pyramid.fit import DEFAULT_COLOUR
 from rnnic.pyramid.format import PyramidParams
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.pyramid.tiles import LANES
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,7 +43,7 @@ class Variant:
     states: int | None = None
     lanes: int = LANES
     tune: bool = True
-    weight: float = encoder.DEFAULT_LAMBDA
+    weight: float = DEFAULT_LAMBDA
     tile: int = 1024
     colour: bool = True
     turns: int | None = None
@@ -82,8 +84,12 @@ def coded(image: Pixels, variant: Variant, model: PyramidModel, step: float) -> 
     )
     fixed = np.array(DEFAULT_COLOUR, np.int32).reshape(3, 3)
     patches = []
+
+    def with_fixed_colours(pixels: Pixels, step: int, *, thorough: bool) -> Colour:
+        return choose_colour(pixels, step, thorough=thorough)._replace(matrix=fixed)
+
     if not variant.colour:
-        patches.append(mock.patch.object(encoder, "choose_colour", return_value=fixed))
+        patches.append(mock.patch.object(encoder, "choose_colour", with_fixed_colours))
     if variant.turns is not None:
         patches.append(mock.patch.object(encoder, "turns_for_effort", return_value=variant.turns))
     for patch in patches:

@@ -60,7 +60,7 @@ def damaged() -> Iterator[Case]:
         yield Case(f"bad-head-{name}", data, f"HEAD: {name}", error)
     for name, at, new in (
         ("step-low", 22, struct.pack("<I", 255)),
-        ("step-high", 22, struct.pack("<I", 131073)),
+        ("step-high", 22, struct.pack("<I", 524289)),
         ("states", 26, b"\x04"),
         ("lanes", 27, b"\x03"),
         ("tile-size", 12, struct.pack("<H", 40)),

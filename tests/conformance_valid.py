@@ -86,7 +86,7 @@ def encoded() -> Iterator[Case]:
                 data = rnnic.encode(photo, step=5, effort=effort)
             what = f"{states} states, {lanes} lanes"
             yield Case(f"pyramid-states-{states}-lanes-{lanes}", data, what)
-    for step in (0.25, 0.3, 1, 20, 128):
+    for step in (0.25, 0.3, 1, 20, 128, 512):
         data = rnnic.encode(photo[:24], step=step)
         yield Case(f"pyramid-step-{step}", data, f"pyramid, step {step}")
     deep = pixels_of(16, 24, 3, np.uint16)
@@ -181,7 +181,7 @@ def base_planes() -> Iterator[Case]:
         "limits": [32767, -32768, 1, 1, 0, -16384, 0, 0, 16383],
     }
     for name, matrix in matrices.items():
-        for step in (256, 131072):
+        for step in (256, 524288):
             bits = BitWriter()
             bits.number(0, 2)
             bits.number(matrix is not None, 1)
@@ -195,36 +195,36 @@ def base_planes() -> Iterator[Case]:
                     plane[0] = (65535, -65535, 65535)
                 bits.base(plane, slopes=component == 1)
             payload = pyramid_payload(0, bits, ())
-            data = sized(40, 70, 3, settings(step), payload)
+            data = sized(140, 270, 3, settings(step), payload)
             what = f"colours {name}, step {step / 1024:g}, no coded pass"
             yield Case(f"base-{name}-{step}", data, what, options=({"reduce": 4},))
     bits = BitWriter()
     bits.number(0, 1)
     bits.base(np.array([[0, 0, 0], [7, 7, 7], [7, 9, 7]]))
-    data = sized(90, 80, 1, settings(1024), pyramid_payload(0, bits, ()))
+    data = sized(360, 320, 1, settings(1024), pyramid_payload(0, bits, ()))
     yield Case("base-silent-rows", data, "grey, rows without errors")
     bits = BitWriter()
     bits.number(0, 1)
     bits.base(np.add.outer([0, 9, 18, 27], [5, 2, -1]) + np.eye(4, 3, dtype=int), slopes=True)
-    data = sized(90, 100, 1, settings(1024), pyramid_payload(0, bits, ()))
+    data = sized(260, 400, 1, settings(1024), pyramid_payload(0, bits, ()))
     yield Case("base-slopes", data, "grey, a base plane that is nearly a plane")
     bits = BitWriter()
     bits.number(0, 1)
     bits.number(65534, 18)
     bits.number(1, 2)
-    data = sized(1, 1, 1, settings(131072, 1, 4), pyramid_payload(0, bits, ()))
+    data = sized(1, 1, 1, settings(524288, 1, 4), pyramid_payload(0, bits, ()))
     yield Case("base-wraps", data, "a base sample beyond 16 bits, stored modulo 2^16")
 
 
 def borders() -> Iterator[Case]:
     """Tiles without coded passes, whose borders matter, smooth and not."""
-    sizes = ((64, 70), (33, 300), (300, 1), (1, 300), (1, 2), (5, 9))
+    sizes = ((130, 140), (129, 300), (300, 1), (1, 300), (1, 2), (5, 9))
     for smooth in (0, 1):
         for height, width in sizes:
             bits = BitWriter()
             bits.number(smooth, 1)
             bits.number(0, 2)
-            y, x = np.mgrid[: -(-height // 32), : -(-width // 32)]
+            y, x = np.mgrid[: -(-height // 128), : -(-width // 128)]
             for plane in (60 * x - 90 * y - 200, 40 * y, 90 - 20 * x):
                 bits.base(plane)
             data = sized(height, width, 3, settings(4096), pyramid_payload(0, bits, ()))
@@ -233,7 +233,7 @@ def borders() -> Iterator[Case]:
         bits = BitWriter()
         bits.number(smooth, 1)
         bits.base(np.array([[16000, -16000], [-16000, 16000]]))
-        data = sized(64, 64, 1, settings(1024), pyramid_payload(0, bits, ()))
+        data = sized(256, 256, 1, settings(1024), pyramid_payload(0, bits, ()))
         yield Case(f"borders-{smooth}-limits", data, "slopes that lead beyond 16 bits on a border")
 
 
@@ -245,7 +245,7 @@ def pairs() -> Iterator[Case]:
         (3, 8, 1024, 8, True),
         (1, 8, 300, 1, False),
         (3, 16, 16, 16, False),
-        (1, 16, 131072, 8, False),
+        (1, 16, 524288, 8, False),
     ):
         tables = model.tables(channels, noisy=noisy)
         band = sum(step >= int(edge) for edge in model.band_edges)

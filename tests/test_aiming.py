@@ -15,10 +15,11 @@ from rnnic.options import EncodeOptions
 from rnnic.pyramid import method as pyramid_method
 from rnnic.pyramid import tiles
 from rnnic.pyramid.decoder import decode_tile
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, TileEncoder
+from rnnic.pyramid.encoder import TileEncoder
 from rnnic.pyramid.format import PyramidParams
 from rnnic.pyramid.method import SECTION
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.sampling import Sample
 
 pytestmark = pytest.mark.slow
@@ -69,7 +70,7 @@ def test_a_psnr_below_reach_names_the_range(goal: float) -> None:
 
 @pytest.mark.parametrize("goal", [60, 10**7])
 def test_sizes_out_of_reach_name_the_range(goal: int) -> None:
-    smallest, largest = (len(rnnic.encode(PHOTO, step=step)) for step in (128.0, 0.25))
+    smallest, largest = (len(rnnic.encode(PHOTO, step=step)) for step in (512.0, 0.25))
     if goal < smallest:
         with pytest.raises(rnnic.OptionError, match=rf"{smallest} bytes to {largest} bytes"):
             rnnic.encode(PHOTO, target_bytes=goal)
@@ -136,7 +137,7 @@ def test_result_says_what_a_decoder_gives() -> None:
 @pytest.mark.parametrize("goal", [37.0, 40.0])
 def test_images_without_fine_residuals_land(goal: float, cells: int, channels: int) -> None:
     """PSNR goes in jumps where hardly any residual is left in the finest pass."""
-    image = blurred(96, 96, channels, cells=cells)
+    image = blurred(144, 144, channels, cells=cells)
     data = rnnic.encode(image, target_psnr=goal)
     assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
 
@@ -153,7 +154,7 @@ def test_smooth_images_land_and_decode(period: float, channels: int, goal: float
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 3), (15, 40), (16, 33), (70, 61)])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("step", "effort"), [(3.0, 5), (20.0, 1), (128.0, 5), (9.0, 9)])
+@pytest.mark.parametrize(("step", "effort"), [(3.0, 5), (20.0, 1), (512.0, 5), (9.0, 9)])
 def test_lanes_coded_again_decode(
     shape: tuple[int, int], channels: int, step: float, effort: int
 ) -> None:
@@ -266,4 +267,4 @@ def test_what_a_sample_lacks_is_known_from_differences(
 
 @pytest.mark.parametrize("goal", [PsnrGoal(40.0), SizeGoal(1000)])
 def test_guesses_are_step_sizes(goal: PsnrGoal | SizeGoal) -> None:
-    assert 0.25 <= goal.guess(PHOTO, pyramid_method.METHOD.photos) <= 128
+    assert 0.25 <= goal.guess(PHOTO, pyramid_method.METHOD.photos) <= 512

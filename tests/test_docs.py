@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 import pytest
+from checks import photo_like
 from click.testing import CliRunner
 from PIL import Image
 
 import rnnic
 from rnnic.cli import command_line
+from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.format import Pass
+from rnnic.pyramid.model import PyramidModel
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]
@@ -177,6 +180,18 @@ def test_sizes_in_the_tutorial_hold(photo: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_ablation_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(HERE / "docs")
+    ablations = importlib.import_module("ablations")
+    model = PyramidModel.from_bytes(rnnic.default_model().sections["PYRA"])
+    image = photo_like(48, 64)
+    for variant in (*ablations.VARIANTS, *ablations.EFFORTS):
+        for data, shape, params, rebuilt in ablations.coded(image, variant, model, 6.0):
+            found = decode_tile(data, shape[1], shape[0], params, model)
+            np.testing.assert_array_equal(found, rebuilt)
+
+
+@pytest.mark.slow
 def test_figures_show_what_is_coded(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(HERE / "docs")
@@ -184,7 +199,7 @@ def test_figures_show_what_is_coded(photo: Path, monkeypatch: pytest.MonkeyPatch
     with Image.open(photo) as image:
         pixels = np.asarray(image.crop((450, 100, 578, 228)))
     found, total = figures.bytes_of_passes(pixels, 8.0)
-    assert sorted(found) == list(range(10))
+    assert sorted(found) == list(range(14))
     assert 0.8 * total < sum(found.values()) < total
     model, params = figures.shared_model(), figures.parameters(8.0)
     tables = model.rgb

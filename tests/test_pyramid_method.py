@@ -13,7 +13,7 @@ from rnnic import reference
 from rnnic.container import parse, serialize
 from rnnic.metrics import psnr
 from rnnic.pyramid import colour
-from rnnic.pyramid.decoder import finest_residuals
+from rnnic.pyramid.decoder import decode_prefix, finest_residuals
 from rnnic.pyramid.encoder import encode_tile
 from rnnic.pyramid.format import Pass, PyramidParams, lane_rows
 from rnnic.pyramid.method import SECTION
@@ -37,7 +37,7 @@ def test_every_size_comes_back(
 
 
 @pytest.mark.parametrize(("name", "image"), list(extreme_images(19, 26)))
-@pytest.mark.parametrize("step", [0.25, 4.0, 128.0])
+@pytest.mark.parametrize("step", [0.25, 4.0, 512.0])
 def test_extreme_images(name: str, image: np.ndarray, step: float) -> None:
     del name
     check_round_trip(image, with_reference=True, method="pyramid", step=step)
@@ -187,7 +187,7 @@ def test_traces_are_of_the_file_whatever_made_it() -> None:
         {"neighbors": "guess"},
         {"effort": 0},
         {"step": 0.1},
-        {"step": 200.0},
+        {"step": 600.0},
         {"step": float("nan")},
         {"step": 3.0, "quality": 50},
     ],
@@ -226,7 +226,7 @@ def test_filters_that_feed_back_stay_stable() -> None:
     assert psnr(rnnic.decode(rnnic.encode(image, step=16.0)), image) > 32
 
 
-@pytest.mark.parametrize("step", [20.0, 45.0, 75.4611, 100.0, 128.0])
+@pytest.mark.parametrize("step", [20.0, 45.0, 75.4611, 128.0, 512.0])
 @pytest.mark.parametrize("effort", [1, 5, 9])
 def test_passes_without_residuals(step: float, effort: int) -> None:
     check_round_trip(photo_like(96, 128), with_reference=True, step=step, effort=effort)
@@ -236,7 +236,7 @@ def test_a_gradient_without_any_residual() -> None:
     height, width = 600, 900
     y, x = np.mgrid[0:height, 0:width]
     planes = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
-    check_round_trip(np.stack(planes, -1).astype(np.uint8), with_reference=False, step=128.0)
+    check_round_trip(np.stack(planes, -1).astype(np.uint8), with_reference=False, step=512.0)
 
 
 @pytest.mark.parametrize("count", [0, 5, 7])
@@ -326,3 +326,17 @@ def test_out_may_lie_in_memory_as_it_likes(shape: tuple[int, ...], dtype: Any) -
         np.testing.assert_array_equal(out, expected)
     for around in (room[1::2], room[:, :2], room[:, -3:]):
         assert not around.any()
+
+
+def test_the_beginning_of_a_tile_gives_more_the_longer_it_is() -> None:
+    image = photo_like(96, 128)
+    params = PyramidParams(6 * 1024)
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    data, rebuilt = encode_tile(image, params, model)
+    lengths = [200, 350, 600, len(data) // 2, len(data)]
+    found = [psnr(decode_prefix(data[:n], 128, 96, params, model), image) for n in lengths]
+    assert found[0] + 3 < found[1] < found[2] < found[3] == found[4]
+    assert found[4] > 25
+    assert psnr(rebuilt, image) > 40
+    with pytest.raises(rnnic.FormatError):
+        decode_prefix(data[:20], 128, 96, params, model)

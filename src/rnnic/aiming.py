@@ -405,11 +405,11 @@ def aim_at(
     def gain_of(made: Made, control: float) -> float:
         """Return what a trellis adds to the image without, as some of it tells."""
         some = sample.some
-        if some is not None:
+        bits = 8 * len(made.data) / pixels[:, :, 0].size
+        if some is not None and bits >= _FLAT_BITS:
             lighter, own = (
                 goal.excess(encode(some, control, one), some) for one in (_NO_TRELLIS, effort)
             )
-            bits = 8 * len(made.data) / pixels[:, :, 0].size
             if math.isfinite(own - lighter):
                 return goal.gain_told(own - lighter, bits, effort, channels)
         return goal.gain(control, effort, channels, photos)

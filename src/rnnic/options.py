@@ -45,7 +45,7 @@ class EncodeOptions:
         Side of a tile in pixels, 16 … 4096; the default is the method's, and from effort 8 on what suits the
         image among 1024, 512 and 384.
     step : float, optional
-        Method pyramid: size of its quantiser's steps in 8-bit samples, 0.25 … 128; from 1/64 on for
+        Method pyramid: size of its quantiser's steps in 8-bit samples, 0.25 … 512; from 1/64 on for
         16 bits.
     effort : int
         Method pyramid: 1 (fastest) … 9 (smallest files).
@@ -91,7 +91,7 @@ class EncodeOptions:
         _check_range("quality", self.quality, 0, 100)
         _check_range("error_threshold", self.error_threshold, 0, MAX_ERROR_THRESHOLD)
         _check_range("target_psnr", self.target_psnr, 0, 1000)
-        _check_range("step", self.step, 1 / 64, 128)
+        _check_range("step", self.step, 1 / 64, 512)
         _check_range("alpha_quality", self.alpha_quality, 0, 100)
         if self.effort not in range(1, 10):
             raise OptionError(f"effort is {self.effort}; it must be 1 … 9")

@@ -5,7 +5,7 @@ import { need } from "./errors.js";
 import { inflate } from "./inflate.js";
 import { leftPart } from "./pairs.js";
 
-export const LEVELS = 10;
+export const LEVELS = 14;
 export const NEXT = {
   1: [0, 0],
   8: [0, 2, 7, 5, 1, 3, 6, 4, 2, 0, 5, 7, 3, 1, 4, 6],
@@ -16,7 +16,7 @@ const KINDS = [[1, Uint8Array], [2, Uint16Array], [2, Int16Array], [4, Uint32Arr
 /** Returns the parts that tiles choose from: those of grey files, then those of RGB, the one for noisy tiles last. */
 export function parsePyramid(payload) {
   need(payload.length >= 9 && latin(payload.subarray(0, 4)) === "RNPY", "section PYRA does not begin with RNPY");
-  need(payload[4] === 3, `section PYRA is of version ${payload[4]}; this decoder reads version 3`);
+  need(payload[4] === 4, `section PYRA is of version ${payload[4]}; this decoder reads version 4`);
   const length = viewOf(payload).getUint32(5, true);
   need(length <= 2 ** 24, "section PYRA is larger than 2^24 bytes");
   const body = inflate(payload.subarray(9), length);

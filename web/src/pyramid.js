@@ -20,7 +20,7 @@ export function pyramidParameters({ parameterBytes: bytes, tileSize, bitDepth })
   const step = viewOf(bytes).getUint32(0, true);
   const [states, lanes] = bytes.subarray(4);
   const least = bitDepth === 8 ? 256 : 16;
-  need(step >= least && step <= 131072, `step ${step}: it must be ${least} ... 131072`);
+  need(step >= least && step <= 524288, `step ${step}: it must be ${least} ... 524288`);
   need(states in NEXT, `${states} states: it must be 1, 8 or 16`);
   need(lanes === 1 || lanes === 2 || lanes === 4, `${lanes} lanes: it must be 1, 2 or 4`);
   return { step: step / 1024, states, lanes };
@@ -120,7 +120,7 @@ class Tile {
   }
 
   readBase(bits, w, h) {
-    const unit = Math.max(this.step >> 9, 1);
+    const unit = Math.max(this.step >> 11, 1);
     const q = new Int32Array(w * h);
     const { planes } = this;
     for (let c = 0; c < planes.channels; c++) {

@@ -64,13 +64,12 @@ def search_symbol(slot, symbol, first, ends):
 
 
 @forced
-def find_symbol(slot, table, symbol_bits, slots, ends):
+def find_symbol(slot, table, slots, ends):
     """Find the symbol of a slot.
 
     Parameters
     ----------
-    slot, table, symbol_bits : uint64
-        ``ends`` has room for ``2**symbol_bits`` symbols a table.
+    slot, table : uint64
     slots, ends : uint16 arrays
         See `decoding_tables`.
 
@@ -81,7 +80,7 @@ def find_symbol(slot, table, symbol_bits, slots, ends):
     """
     # Nearly always it is the bucket's first symbol.
     symbol = uint64(slots[(table << U_BUCKET_SHIFT) + (slot >> U_BUCKET_BITS)])
-    return search_symbol(slot, symbol, table << symbol_bits, ends)
+    return search_symbol(slot, symbol, table << U_SYMBOL_BITS, ends)
 
 
 @forced
@@ -112,7 +111,7 @@ def decode_symbol(state, position, words, slots, ends, table, raw_bits, group):
     tuple
         Symbol, raw bits, state, position.
     """
-    symbol, frequency, into = find_symbol(state & U_SLOT_MASK, table, U_SYMBOL_BITS, slots, ends)
+    symbol, frequency, into = find_symbol(state & U_SLOT_MASK, table, slots, ends)
     state = frequency * (state >> U_PROBABILITY_BITS) + into
     bits = uint64(raw_bits[(group << U_SYMBOL_BITS) | symbol]) & uint64(3)
     raw = state & ((ONE << bits) - ONE)

@@ -14,7 +14,6 @@ from rnnic.lossless.merging import Colours, colours_to_keep, distinct_colours, m
 from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import (
-    DEFAULT_LAMBDA,
     FITS,
     LAST_FIT,
     TileEncoder,
@@ -24,6 +23,7 @@ from rnnic.pyramid.encoder import (
 from rnnic.pyramid.fit import Fit
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 
 __all__ = ["BestTile", "TileMemory", "cost_of"]

@@ -1,5 +1,6 @@
 """Decoder of a tile."""
 
+import contextlib
 import threading
 from functools import lru_cache
 from itertools import accumulate
@@ -29,7 +30,7 @@ from rnnic.pyramid.format import (
 from rnnic.pyramid.model import ACTIVITY_TERMS, PASSES, ColourTables, PyramidModel
 from rnnic.reduction import block_means
 
-__all__ = ["Planes", "decode_base_plane", "decode_tile", "finest_residuals", "table_sizes"]
+__all__ = ["Planes", "decode_prefix", "decode_tile", "finest_residuals", "table_sizes"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 
@@ -201,7 +202,7 @@ def finest_residuals(
     return np.concatenate(strips, axis=1)[: params.channels, :, 1 : 1 + finest.columns]
 
 
-def decode_base_plane(
+def decode_prefix(
     data: bytes,
     width: int,
     height: int,
@@ -210,8 +211,9 @@ def decode_base_plane(
     reduce: int = 0,
     out: Pixels | None = None,
 ) -> Pixels:
-    """Decode what the beginning of a tile gives: its base plane, enlarged without residuals.
+    """Decode what the beginning of a tile gives, enlarged.
 
+    That is its base plane and the coarsest passes, which have but the first lane, as far as this goes.
     Parameters and errors are those of `decode_tile`.
     """
     if data[:2] == EXACT.to_bytes(2, "little"):
@@ -220,8 +222,25 @@ def decode_base_plane(
     base = data[head.end : head.end + head.base_size]
     if len(base) < head.base_size:
         raise TruncatedError("base plane is truncated")
-    tile = _Tile(head.coded, base, *_idle_lanes(params.lanes, WORDS_PER_PAIR * width))
-    return _decode(tile, (width, height), params, model, reduce, out, residuals=False)
+    padding = WORDS_PER_PAIR * width
+    words, ends = _idle_lanes(params.lanes, padding)
+    start = head.end + head.base_size
+    there = min(head.counts[0] if head.counts else 0, (len(data) - start) // 2)
+    if there > 2:
+        first = np.frombuffer(data, "<u2", there, start)
+        words = np.concatenate([first, words[2:]])
+        ends = [end + there - 2 for end in ends]
+    tile = _Tile(head.coded, base, words, ends)
+    alone = [
+        step.level
+        for step in passes(width, height)[0]
+        if head.coded >> step.level & 1 and lane_rows(step.rows, params.lanes)[0] == step.rows
+    ]
+    given = tile, (width, height), params, model, reduce, out
+    for count in range(len(alone) if there > 2 else 0, 0, -1):
+        with contextlib.suppress(FormatError):
+            return _decode(*given, coded=sum(1 << level for level in alone[:count]))
+    return _decode(*given, coded=0)
 
 
 def _decode(
@@ -232,10 +251,10 @@ def _decode(
     reduce: int,
     out: Pixels | None,
     *,
-    residuals: bool = True,
+    coded: int | None = None,
     rows: "RowBuffers | None" = None,
 ) -> Pixels:
-    """Decode the parts of a tile; without residuals, lanes are not looked at.
+    """Decode the parts of a tile; only the ``coded`` of its passes, if given, with residuals.
 
     Rows of residuals stay in ``rows``, if given, as long as there is room.
     """
@@ -258,7 +277,8 @@ def _decode(
     final = -(-width >> reduce), -(-height >> reduce)
     out = _output(out, (final[1], final[0], params.channels), params.dtype)
     lanes = len(starts)
-    coded = tile.coded if residuals else 0
+    whole = coded is None and reduce == 0 and tile.coded > 0
+    coded = tile.coded if coded is None else coded
     steps = tuple(step for step in steps if step.level >= 2 * reduce)
     plans = np.array(
         [
@@ -292,7 +312,7 @@ def _decode(
     if not complete:
         raise TruncatedError("a lane is truncated")
     ended = states.tolist() == [LOWER_BOUND] * lanes and positions.tolist() == tile.ends
-    if reduce == 0 and coded and not ended:
+    if whole and not ended:
         raise FormatError("a lane does not end as its encoder left it")
     if written is not out:
         out[:] = written

@@ -34,6 +34,7 @@ from rnnic.pyramid.pair_kernels import entry_weights
 from rnnic.pyramid.pixel_kernels import to_pixels
 from rnnic.pyramid.search import (
     CHROMA_CELLS,
+    DEFAULT_LAMBDA,
     EXACT,
     CandidateGrid,
     search_tables,
@@ -42,7 +43,6 @@ from rnnic.pyramid.search_kernels import BACKTRACK
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = [
-    "DEFAULT_LAMBDA",
     "FITS",
     "LAST_FIT",
     "TileEncoder",
@@ -51,7 +51,6 @@ __all__ = [
     "states_for_effort",
 ]
 
-DEFAULT_LAMBDA = 0.12
 TOKENS_PER_PAIR = 18
 """More than eight escapes and nine raw bytes need, let alone eight entries."""
 FITS = (0.3, 0.3, 0.8)

@@ -16,7 +16,7 @@ from rnnic.pyramid.kernels import (
     scale_residual,
 )
 from rnnic.pyramid.pair_kernels import left_part
-from rnnic.pyramid.search import ESCAPE
+from rnnic.pyramid.search import DEFAULT_LAMBDA, ESCAPE
 from rnnic.pyramid.search_kernels import (
     BACKTRACK,
     HUGE,
@@ -38,6 +38,7 @@ UNREACHED = float32(1e6)
 """Less than entries cost that a table does not have."""
 FAR_BITS = float32(8.0)
 """Rare and coarse entries are tried when they could win with this many bits."""
+USUAL = float32(DEFAULT_LAMBDA)
 ONE = uint64(1)
 U_ESCAPE = uint64(ESCAPE)
 
@@ -268,10 +269,54 @@ def greedy_row(
 
 
 @jit
+def quiet_row(
+    target, n, base, activity, step, start, weight, sizes, tables, reaches, spans, work, tokens,
+    count, counts,
+):  # fmt: skip
+    """Queue the tokens of a row of zeros, if no other entry is worth its bits anywhere.
+
+    Parameters are those of `search_row`, with one more.
+
+    Parameters
+    ----------
+    reaches : float32 array, (tables,)
+        See `rnnic.pyramid.search.quiet_reaches`.
+
+    Returns
+    -------
+    tuple of int
+        New length of the queue, -1 if there is to be another search; trellis state at the end of the row.
+    """
+    _, _, luma_class, chroma_class, next_state = tables
+    row_of = work[3]
+    components, classes = target.shape[0], sizes[5]
+    inverse = float32(16.0) / float32(step)
+    scale = min(weight / USUAL, float32(1.0))
+    state = np.int64(start)
+    for x in range(n):
+        table = np.int64(luma_class[uint64(min(activity[0, x] >> 2, TOP_LEVEL))])
+        table += np.int64(chroma_class[uint64(min(activity[1, x] >> 2, TOP_LEVEL))])
+        table += (state & 1) * classes
+        square = float32(0)
+        for c in range(components):
+            guess = add(base[c, x], int32(1024)) >> 11
+            u = (target[c, x] - float32(guess)) * inverse
+            square += u * u
+        reach = scale * reaches[table]
+        if reach < 0 or square > reach * reach:
+            return np.int64(-1), state
+        row_of[x, 0] = table
+        state = np.int64(next_state[state << 1])
+    for x in range(n):
+        count = put(tokens, count, spans, np.int64(row_of[x, 0]), 0, 0, 0, counts)
+    return count, state
+
+
+@jit
 def encode_pass(
     p, e, c, f, source, rows, n, width, height, along_x, luma, chroma, smooth, weights, left, step,
-    top, trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, spans, work,
-    tokens, counts_of, counts, out, buffers,
+    top, trellis, begin, end, weight, prune, sizes, tables, cells, magnitudes, lengths, floors, reaches,
+    spans, work, tokens, counts_of, counts, out, buffers,
 ):  # fmt: skip
     """Encode a pass; the counterpart of `rnnic.pyramid.decoder_kernels.decode_pass`.
 
@@ -310,7 +355,14 @@ def encode_pass(
                         target[q, x] = source[q, y, 2 * x] - source[q, y, 2 * x + 1]
                     else:
                         target[q, x] = source[q, 2 * y, x] - source[q, 2 * y + 1, x]
-            if single:
+            filled, state = quiet_row(
+                target, n, base[k], activity[k], step, trellis[k], weight, sizes, tables, reaches,
+                spans, work, tokens[k], counts_of[k], counts,
+            )  # fmt: skip
+            if filled >= 0:
+                counts_of[k], trellis[k] = filled, state
+                out[k, :, :n] = 0
+            elif single:
                 counts_of[k] = greedy_row(
                     target, n, base[k], activity[k], luma, chroma, weights, left, step, top, weight,
                     sizes, tables, cells, magnitudes, lengths, spans, work, out[k], tokens[k],

@@ -29,7 +29,8 @@ __all__ = [
 STEP_SCALE = 1024
 MIN_STEP = {8: STEP_SCALE // 4, 16: STEP_SCALE // 64}
 """By bits of a sample. The finest passes have steps of at least 16, so that products stay in 32 bits."""
-MAX_STEP = 128 * STEP_SCALE
+MAX_STEP = 512 * STEP_SCALE
+"""An entry of the palette times the step of the finest pass stays in 32 bits."""
 MAX_SIDE = 1 << 12
 EXACT = 1 << 15
 """In the place of the coded passes of a tile that is coded without loss."""
@@ -176,7 +177,7 @@ def pass_step(step: int, level: int) -> int:
 
 def base_step(step: int) -> int:
     """Step size of the base plane in 1/64 sample."""
-    return max(step >> 9, 1)
+    return max(step >> 11, 1)
 
 
 class Derived(NamedTuple):

@@ -22,7 +22,7 @@ from rnnic.methods import (
 from rnnic.model import Model, find_section
 from rnnic.options import DEFAULT_QUALITY, EncodeOptions
 from rnnic.pyramid.colour import DEPTH_SCALE
-from rnnic.pyramid.decoder import decode_base_plane, decode_tile
+from rnnic.pyramid.decoder import decode_prefix, decode_tile
 from rnnic.pyramid.format import (
     MAX_STEP,
     MIN_STEP,
@@ -68,11 +68,11 @@ class PyramidMethod(Method):
     has_effort = True
     # Medians of training crops.
     photos = Photos(
-        (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
-        (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3),
-        (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1),
-        (0.6, 0.46, 0.24, 0.145, 0.125, 0.09, 0.04, 0.1, 0.1),
-        (0.0, -0.74, -0.15, -0.1, 0.06, 0.06, 0.08, 0.06, 0.06),
+        (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0),
+        (99.0, 58.7, 52.5, 48.5, 44.5, 40.7, 36.5, 32.1, 28.3, 25.1, 22.6),
+        (13.6, 7.1, 4.4, 2.65, 1.6, 1.0, 0.5, 0.24, 0.1, 0.037, 0.018),
+        (0.6, 0.46, 0.24, 0.145, 0.125, 0.09, 0.04, 0.1, 0.1, 0.08, 0.06),
+        (0.0, -0.74, -0.15, -0.1, 0.06, 0.06, 0.08, 0.06, 0.06, 0.08, 0.05),
     )
 
     def control_range(self, bit_depth: int) -> tuple[float, float]:
@@ -177,8 +177,8 @@ class PyramidMethod(Method):
         return decode
 
     def prefix_decoder(self, header: Header, model: Model | None, reduce: int) -> TileDecoder:
-        """Return the decoder of tiles that were cut off: their base plane, smoothly enlarged."""
-        return self._tile_decoder(header, model, reduce, decode_base_plane)
+        """Return the decoder of tiles that were cut off: their coarsest levels, smoothly enlarged."""
+        return self._tile_decoder(header, model, reduce, decode_prefix)
 
     def minimum_bytes(self, box: TileBox) -> int:
         """Return the least number of bytes of a tile; a flat one of any size needs hardly more."""

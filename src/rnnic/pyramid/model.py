@@ -21,8 +21,8 @@ __all__ = [
     "Quantiser",
 ]
 
-PASSES = 10
-"""Halvings of a tile: five in x and five in y."""
+PASSES = 14
+"""Halvings of a tile: seven in x and seven in y."""
 LUMA_TAPS = 15
 CHROMA_TAPS = 7
 ACTIVITY_TERMS = 12
@@ -36,7 +36,7 @@ MAX_RECONSTRUCTION = 2047
 MAX_SERIALISED = 1 << 24
 
 MAGIC = b"RNPY"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

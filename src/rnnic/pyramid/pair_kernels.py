@@ -183,9 +183,7 @@ def decode_pair(x, coder, lane, words, weights, effects, sizes, top, tables):
             state, position = refill(state, position, words)
             luma_class = (which >> ONE) // uint64(sizes[3])
             which = (which & ONE) * uint64(sizes[4]) + uint64(sizes[2] * 4) + luma_class
-            symbol, frequency, into = find_symbol(
-                state & U_SLOT_MASK, which, U_SYMBOL_BITS, far_slots, far_ends
-            )
+            symbol, frequency, into = find_symbol(state & U_SLOT_MASK, which, far_slots, far_ends)
             if symbol == uint64(sizes[1]):
                 state = frequency * (state >> U_PROBABILITY_BITS) + into
                 state, position = refill(state, position, words)

@@ -12,6 +12,7 @@ from rnnic.pyramid.model import PyramidModel
 __all__ = ["decode_reference"]
 
 Plane = list[list[int]]
+PASSES = 14
 
 
 def clamp(value: int, low: int, high: int) -> int:
@@ -173,14 +174,14 @@ class Tables:
     def read_own(self, bits: Bits, channels: int, coded: int) -> None:
         """Replace what the tile has of its own, as the bits that follow say."""
         if self.smooth:
-            for level in range(10):
+            for level in range(PASSES):
                 for taps in (self.luma[level], *self.chroma[level]):
                     taps[:] = [704, -96] + [0] * (len(taps) - 2)
         if channels == 3 and bits.number(1):
             self.colour = [wrap16(bits.number(16)) for _ in range(9)]
             if any(sum(abs(c) for c in self.colour[i::3]) > 32768 for i in range(3)):
                 raise FormatError("colour matrix is out of range")
-        for level in range(10):
+        for level in range(PASSES):
             if not coded >> level & 1:
                 continue
             groups = [(self.luma[level], 16)]
@@ -443,7 +444,7 @@ def decode_reference(
     """
     sizes = []
     w, h = width, height
-    for level in range(10):
+    for level in range(PASSES):
         if (w if level % 2 == 0 else h) < 2:
             continue
         sizes.append((level, w, h))
@@ -456,7 +457,7 @@ def decode_reference(
     coded = data[0] | data[1] << 8
     if coded == 1 << 15:
         return decode_exact(data[2:], params.channels, width, height, params.bit_depth)
-    if coded >> 10 or any(coded >> i & 1 for i in set(range(10)) - {s[0] for s in sizes}):
+    if coded >> PASSES or any(coded >> i & 1 for i in set(range(PASSES)) - {s[0] for s in sizes}):
         raise FormatError("a pass is coded that the tile does not have")
     base_size, at = varint(data, 2)
     counts = []
@@ -477,7 +478,7 @@ def decode_reference(
         lane = data[at : at + 2 * count]
         lanes.append(Lane([lane[i] | lane[i + 1] << 8 for i in range(0, len(lane), 2)]))
         at += 2 * count
-    unit = max(params.step >> 9, 1)
+    unit = max(params.step >> 11, 1)
     planes = [[[wrap16(q * unit) for q in row] for row in plane] for plane in base]
     energies = [[[0] * w for _ in range(h)] for _ in range(min(params.channels, 2))]
     for level, w, h in reversed(sizes):

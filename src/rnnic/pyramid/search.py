@@ -11,7 +11,7 @@ from rnnic.pyramid.format import branches
 from rnnic.pyramid.model import Quantiser
 from rnnic.search import nearest_entries
 
-__all__ = ["EXACT", "CandidateGrid", "code_lengths"]
+__all__ = ["DEFAULT_LAMBDA", "EXACT", "CandidateGrid", "code_lengths"]
 
 EXACT = "exact"
 """The search that is used by default."""
@@ -24,6 +24,8 @@ CANDIDATES = 7
 LUMA_CELLS = int(LUMA_REACH / CELL) + 1
 CHROMA_CELLS = int(CHROMA_REACH / CELL) + 1
 UNREACHABLE = 1e9
+DEFAULT_LAMBDA = 0.12
+"""The usual Lagrange multiplier of bits, in squared steps."""
 ESCAPE = (1 << SYMBOL_BITS) - 1
 """The encoder's number of the escape in every table, whose entries end before it."""
 
@@ -166,6 +168,28 @@ def least_lengths(
     return least.reshape(-1)
 
 
+def quiet_reaches(
+    quantiser: Quantiser, lengths: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Length of residuals that the zero vector is the best entry for, in every common table: (tables,).
+
+    In steps, with the usual weight of bits: a vector v of length l takes d bits more than the zero vector
+    and is nearer by at most 2 l r - l**2 to a residual of length r. What an escape leads to has any length.
+    Negative where zero is not likely.
+    """
+    classes = quantiser.common.shape[2]
+    sizes = np.sqrt(np.square(quantiser.magnitudes.astype(np.float32) / 64).sum(axis=2))
+    found = []
+    for book in range(len(sizes)):
+        bits = lengths[book * classes : (book + 1) * classes]
+        more = DEFAULT_LAMBDA * (bits - bits[:, :1])
+        used = np.flatnonzero(sizes[book])
+        size = sizes[book][used]
+        reach = (size / 2 + more[:, used] / (2 * size)).min(axis=1, initial=np.inf)
+        found.append(np.minimum(reach, np.sqrt(np.maximum(more[:, ESCAPE], 0))))
+    return np.concatenate(found)
+
+
 def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
     """Frequency and start of every symbol, (tables << SYMBOL_BITS,), as decoders have them."""
     found = []
@@ -179,7 +203,7 @@ def coding_spans(quantiser: Quantiser, band: int) -> npt.NDArray[np.uint32]:
 
 
 def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple[Any, ...]:
-    """Return what the search kernels read: cells, magnitudes in steps, code lengths, floors, spans.
+    """Return what search kernels read: cells, magnitudes in steps, code lengths, floors, reaches, spans.
 
     The encoder numbers all tables in one row: those of the common entries, codebook after
     codebook, then those that an escape leads to.
@@ -193,5 +217,6 @@ def search_tables(quantiser: Quantiser, band: int, grid: CandidateGrid) -> tuple
         magnitudes.reshape(-1, 3),
         lengths.reshape(-1),
         least_lengths(quantiser, lengths),
+        quiet_reaches(quantiser, lengths),
         coding_spans(quantiser, band),
     )

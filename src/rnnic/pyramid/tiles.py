@@ -12,9 +12,10 @@ from rnnic.options import EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile, TileMemory
 from rnnic.pyramid.decoder import finest_residuals
-from rnnic.pyramid.encoder import DEFAULT_LAMBDA, states_for_effort
+from rnnic.pyramid.encoder import states_for_effort
 from rnnic.pyramid.format import EXACT, PyramidParams
 from rnnic.pyramid.model import PyramidModel
+from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
 from rnnic.search import make_search
 

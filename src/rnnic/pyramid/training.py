@@ -69,7 +69,7 @@ class TrainingSettings:
     photos: int = 200
     rounds: int = 3
     band_edges: tuple[float, ...] = (2.2, 4.4)
-    steps: tuple[float, float] = (0.8, 60.0)
+    steps: tuple[float, float] = (0.8, 160.0)
     usual_steps: tuple[float, float] = (3.5, 14.0)
     draws: int = 400_000
     classes: tuple[int, int] = (20, 11)
