@@ -222,23 +222,22 @@ def decode_prefix(
     base = data[head.end : head.end + head.base_size]
     if len(base) < head.base_size:
         raise TruncatedError("base plane is truncated")
-    padding = WORDS_PER_PAIR * width
-    words, ends = _idle_lanes(params.lanes, padding)
+    words, ends = _idle_lanes(params.lanes, WORDS_PER_PAIR * width)
     start = head.end + head.base_size
-    there = min(head.counts[0] if head.counts else 0, (len(data) - start) // 2)
+    there = min(sum(head.counts[:1]), (len(data) - start) // 2)
+    alone = []
     if there > 2:
-        first = np.frombuffer(data, "<u2", there, start)
-        words = np.concatenate([first, words[2:]])
+        # The first lane as far as it goes, in place of an idle one.
+        words = np.concatenate([np.frombuffer(data, "<u2", there, start), words[2:]])
         ends = [end + there - 2 for end in ends]
-    tile = _Tile(head.coded, base, words, ends)
-    alone = [
-        step.level
-        for step in passes(width, height)[0]
-        if head.coded >> step.level & 1 and lane_rows(step.rows, params.lanes)[0] == step.rows
-    ]
-    given = tile, (width, height), params, model, reduce, out
-    for count in range(len(alone) if there > 2 else 0, 0, -1):
-        with contextlib.suppress(FormatError):
+        alone = [
+            step.level
+            for step in passes(width, height)[0]
+            if head.coded >> step.level & 1 and lane_rows(step.rows, params.lanes)[0] == step.rows
+        ]
+    given = _Tile(head.coded, base, words, ends), (width, height), params, model, reduce, out
+    for count in range(len(alone), 0, -1):
+        with contextlib.suppress(FormatError):  # it ends before so many passes do
             return _decode(*given, coded=sum(1 << level for level in alone[:count]))
     return _decode(*given, coded=0)
 
