@@ -136,13 +136,37 @@ def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ImageEncoder, "run", counted)
     monkeypatch.setattr(encoder, "fit_pass", counted_fit)
-    rnnic.encode(photo_like(530, 560), target_psnr=40.0, effort=5)
+    rnnic.encode(photo_like(530, 560), target_psnr=34.0, effort=5)
     assert {effort for width, effort in made if width == 4 * 56} == {1}
     assert sorted(effort for width, effort in made if width == 2 * 56) == [2, 5]
     assert {width for width, _ in made} == {2 * 56, 4 * 56, 560}
     assert 1 <= [effort for width, effort in made if width == 560].count(5) <= 2
     assert {560, 280} & set(fitted)
     assert not {112} & set(fitted)
+
+
+def test_a_sample_of_a_noisy_image_is_coded_with_the_trellis(
+    encodes: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image itself is not coded without; its tables are those of the sample."""
+    kinds: list[tuple[int, bool]] = []
+
+    def told(self: Any, *given: Any, own: Any = encoder.TileEncoder.begin) -> None:
+        kinds.append((self._size[0], self.fit.noisy))
+        own(self, *given)
+
+    monkeypatch.setattr(encoder.TileEncoder, "begin", told)
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0, 4, (530, 560, 3))
+    image = np.clip(np.rint(photo_like(530, 560) + noise), 0, 255).astype(np.uint8)
+    for goal in (39.0, 41.0):
+        encodes.clear()
+        kinds.clear()
+        data = rnnic.encode(image, target_psnr=goal, effort=5)
+        assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
+        whole = [control for size, control in encodes if size == image[:, :, 0].size]
+        assert len(whole) == len(kinds) <= 2
+        assert set(kinds) == {(560, True)}
 
 
 @pytest.mark.parametrize("goal", [39.0, 41.0, 47.0])

@@ -214,13 +214,17 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
     def encode(pixels: Pixels, control: float, effort: int) -> Encoded:
         lighter = replace(options, effort=effort)
         if id(pixels) not in encoders:
-            memory = Memory(usual=encoder.memory.any_tile)
+            memory = Memory(usual=encoder.memory.any_tile, sample=True)
             encoders[id(pixels)] = replace(encoder, pixels=pixels, memory=memory)
         return encoders[id(pixels)].with_options(lighter).run(control, progress, "aiming")
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
-    return aim_at(goal, encoder.pixels, effort, span, encode, method.photos)
+    aim = aim_at(goal, encoder.pixels, effort, span, encode, method.photos)
+    if aim.foreseen is not None:
+        # Nothing was fitted to the image: it begins with what was to its sample, the latest.
+        encoder.memory.usual = list(encoders.values())[-1].memory.any_tile
+    return aim
 
 
 class _Trial(NamedTuple):
@@ -241,8 +245,8 @@ def _search(
     """Search the control that meets a goal."""
     method = encoder.method
     landing = None
-    if isinstance(goal, PsnrGoal) and aim.rough is not None:
-        landing = Landing(goal, aim, aim.rough, encoder.pixels)
+    if isinstance(goal, PsnrGoal) and (aim.rough is not None or aim.foreseen is not None):
+        landing = Landing(goal, aim, encoder.pixels)
     trials = 0
 
     def attempt(control: float) -> _Trial:
@@ -284,7 +288,7 @@ def _search(
         slope=aim.slope,
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
-        refinable=goal.least_loss if patient else goal.refinable,
+        refinable=(goal.least_loss if patient else goal.refinable).times(aim.freedom(goal)),
         aim=goal.middle if landing is None else goal.lean,
     )
     found = search.run(

@@ -18,10 +18,10 @@ __all__ = ["Landing", "refine"]
 
 Result = TypeVar("Result", bound=Made)
 
-_MILD, _STRONG = (-0.2, 0.2), (-1.2, 0.8)
-"""Biases that cost few bytes, and that are worth it in the end."""
+_LIMITS = -1.2, 0.8
+"""Biases beyond these are not worth it."""
 _LEAST_SCALE = 0.1
-_TRUST = 0.15
+_TRUST = 0.05
 _MAX_TOUCHES = 8
 _LEAST_PULLS = 0.01
 """Between pulls nearer than this, an excess that jumps is not looked for."""
@@ -31,11 +31,15 @@ _GAINED, _SLOPES = 0.5, (0.93, -0.43)
 coarser levels, between two encodes: with a standard deviation of 0.04 dB, 0.06 by either alone."""
 _FARTHER = 4 / 3
 """Once parts are coded, there is more to lose by another encode."""
-_DOUBT, _DOUBT_UNHINTED = 0.2, 0.03
-"""A part that is this share of an image tells half of how far what is foreseen of all of it is off.
+_DOUBT, _DOUBT_UNHINTED, _DOUBT_SAMPLED = 0.2, 0.03, 1.0
+"""A part that is this share of an image tells half of how far what is foreseen of all of it is off; where a
+sample tells of all of it, but coarser levels of the part, it tells less.
 
 The numbers are of training crops.
 """
+_BETWEEN = 1.7, -0.8
+"""How the logarithm of the squared error of a part follows those of the two coarser levels, from part to part
+of noisy images (training crops with noise): with a standard deviation of 0.07 dB."""
 
 
 class Landing:
@@ -45,16 +49,15 @@ class Landing:
     ----------
     goal : PsnrGoal
     aim : Aim
-    rough : Rough
-        `Aim.rough`.
+        What it tells of the parts: `Aim.rough`, or `Aim.foreseen`.
     pixels : uint8 or uint16 (H, W, c)
     """
 
-    def __init__(self, goal: PsnrGoal, aim: Aim, rough: Rough, pixels: Pixels) -> None:
-        self._goal, self._aim, self._rough, self._pixels = goal, aim, rough, pixels
+    def __init__(self, goal: PsnrGoal, aim: Aim, pixels: Pixels) -> None:
+        self._goal, self._aim, self._pixels = goal, aim, pixels
         self._budget = goal.budget(pixels)
-        self._off = 0.0
-        """What parts that were coded tell of how far what is foreseen is off, as logarithm of the error."""
+        self._known = aim.rough
+        """What the last encode tells of the next."""
 
     def approach(self, made: Result, control: float) -> tuple[Result, float]:
         """Code the parts, unless it is foreseen, before or after some of them, that the target is too far.
@@ -73,7 +76,7 @@ class Landing:
         excess : float
             What it is, or would be, with the usual weight of bits in all parts.
         """
-        return self._code(made, control, self._goal.refinable)
+        return self._code(made, control, self._goal.refinable.times(self._aim.freedom(self._goal)))
 
     def complete(self, made: Result, control: float) -> Result:
         """Code all parts, however far the target is."""
@@ -81,12 +84,13 @@ class Landing:
 
     def _foreseen(self, touch: Touch, control: float) -> list[float]:
         """Return the squared error of each part, were it coded with the usual weight of bits."""
-        rough = self._rough
-        change = -self._aim.slope * math.log(control / rough.control) / DB
+        known = self._known
+        if known is None:
+            return self._shared_out(touch, control)
+        change = -self._aim.slope * math.log(control / known.control) / DB
         found = []
-        for part, (error, hints) in enumerate(zip(rough.errors, rough.hints, strict=True)):
-            exponent = change + self._off
-            exponent -= (_GAINED if touch.hinting else 1.0) * rough.gain / DB
+        for part, (error, hints) in enumerate(zip(known.errors, known.hints, strict=True)):
+            exponent = change - (_GAINED if touch.hinting else 1.0) * known.gain / DB
             if touch.hinting:
                 for slope, now, before in zip(_SLOPES, touch.hints(part), hints, strict=True):
                     if now > 0 and before > 0:
@@ -94,37 +98,60 @@ class Landing:
             found.append(error * math.exp(exponent))
         return found
 
+    def _shared_out(self, touch: Touch, control: float) -> list[float]:
+        """Return the same, where a sample tells of the whole image, and the coarser levels of its parts."""
+        assert self._aim.foreseen is not None
+        excess = self._aim.foreseen + self._aim.slope * math.log(control / self._aim.first)
+        whole = self._budget * math.exp((self._goal.middle - excess) / DB)
+        shares = []
+        for part in range(touch.parts):
+            count = sum(place.width * place.height for place in touch.places(part))
+            mean = [hint / count if count else 0.0 for hint in touch.hints(part)]
+            known = touch.hinting and min(mean) > 0
+            shares.append(count * math.prod(map(pow, mean, _BETWEEN)) if known else float(count))
+        return [whole * share / sum(shares) for share in shares]
+
     def _code(self, made: Result, control: float, reach: Reach) -> tuple[Result, float]:
         goal, touch = self._goal, made.touch
         assert touch is not None
         foreseen = self._foreseen(touch, control)
         whole = sum(foreseen)
-        before, spent, told, seen = self._off, 0.0, 0.0, 0.0
+        spent, told, seen, off = 0.0, 0.0, 0.0, 0.0
         response = touch.strength * self._aim.response
         doubt = _DOUBT if touch.hinting else _DOUBT_UNHINTED
+        if self._known is None:
+            doubt = _DOUBT_SAMPLED
+        errors, coded = foreseen.copy(), set[int]()
         order = sorted(range(touch.parts), key=lambda part: -foreseen[part])
         excess = math.inf
         for part in order:
-            rest = math.exp(self._off - before) * max(whole - told, 0.0)
+            rest = math.exp(off) * max(whole - told, 0.0)
             if seen + rest > 0:
                 excess = goal.middle + DB * math.log(self._budget / (seen + rest))
                 times = 1.0 if part == order[0] else _FARTHER
                 if part != order[-1] and not reach.holds(excess, times):
-                    return made, excess
+                    break
             bias = 0.0
             if rest > 0:
                 allowed = max((self._budget - spent) / rest, _LEAST_ALLOWED)
                 bias = goal.bias(-DB * math.log(allowed) / response)
-                bias = min(max(bias, _STRONG[0]), _STRONG[1])
+                bias = min(max(bias, _LIMITS[0]), _LIMITS[1])
             made = made.touched(part, bias)
-            own = squared_error_of(made, self._pixels, self._rough.places[part])
+            own = squared_error_of(made, self._pixels, touch.places(part))
             spent += own
             told += foreseen[part]
-            seen += own * math.exp(response * goal.pull(bias) / DB)
+            errors[part] = own * math.exp(response * goal.pull(bias) / DB)
+            seen += errors[part]
             if seen > 0 and told > 0:
-                self._off = before + math.log(seen / told) * told / (told + doubt * whole)
-        if seen > 0:
-            excess = goal.middle + DB * math.log(self._budget / seen)
+                off = math.log(seen / told) * told / (told + doubt * whole)
+            coded.add(part)
+        else:
+            if seen > 0:
+                excess = goal.middle + DB * math.log(self._budget / seen)
+        for part in set(order) - coded:
+            errors[part] *= math.exp(off)
+        hints = [touch.hints(part) for part in range(touch.parts)]
+        self._known = Rough(control, 0.0, hints, errors)
         return made, excess
 
 
@@ -201,21 +228,20 @@ def _next_touch(
 ) -> tuple[int, float]:
     """Return the part to code next and its new pull; part -1 where all together cannot do it.
 
-    As few parts as can do it with mild biases share the work equally.
+    As few parts as can do it share the work equally.
     """
-    for limits in (_MILD, _STRONG):
-        least, most = map(goal.pull, limits)
-        ways = [
-            (most if missing * r > 0 else least) - pull
-            for r, pull in zip(responses, pulls, strict=True)
-        ]
-        reach = [way * r for way, r in zip(ways, responses, strict=True)]
-        useful = [k for k in range(len(reach)) if reach[k] * missing > 0]
-        useful.sort(key=lambda k: -abs(reach[k]))
-        total = 0.0
-        for k in useful:
-            total += reach[k]
-            if abs(total) >= abs(missing):
-                first = useful[0]
-                return first, pulls[first] + ways[first] * missing / total
+    least, most = map(goal.pull, _LIMITS)
+    ways = [
+        (most if missing * response > 0 else least) - pull
+        for response, pull in zip(responses, pulls, strict=True)
+    ]
+    reach = [way * response for way, response in zip(ways, responses, strict=True)]
+    useful = [part for part in range(len(reach)) if reach[part] * missing > 0]
+    useful.sort(key=lambda part: -abs(reach[part]))
+    total = 0.0
+    for part in useful:
+        total += reach[part]
+        if abs(total) >= abs(missing):
+            first = useful[0]
+            return first, pulls[first] + ways[first] * missing / total
     return -1, 0.0

@@ -41,15 +41,24 @@ TileDecoder = Callable[[memoryview, TileBox, TileBox, Pixels], None]
 """Decodes a payload, given its tile's box in the image, into a box of an array (H, W, c), c without alpha."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Memory:
     """What a method keeps of tiles between encodes of the same pixels; what that is, is its own affair.
 
-    ``usual`` is what it kept of a tile of another image like this one.
+    Parameters
+    ----------
+    tiles : dict
+        What is kept of each tile.
+    usual : optional
+        What was kept of a tile of another image like this one.
+    sample : bool
+        Whether encodes only tell of the other image: they need not be small, and take what suits that, or
+        what is found quickly.
     """
 
     tiles: dict[TileBox, Any] = field(default_factory=dict)
     usual: Any = None
+    sample: bool = False
 
     @property
     def any_tile(self) -> Any:

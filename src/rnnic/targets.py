@@ -33,6 +33,10 @@ class Reach(NamedTuple):
     below: float
     above: float
 
+    def times(self, factor: float) -> "Reach":
+        """Return so many times the reach."""
+        return Reach(factor * self.below, factor * self.above)
+
     def holds(self, excess: float, times: float = 1.0) -> bool:
         """Tell whether an excess is within so many times the reach."""
         return -times * self.below <= excess <= times * self.above

@@ -15,10 +15,10 @@ from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import (
     FITS,
-    LAST_FIT,
     TileEncoder,
     fit_density,
     states_for_effort,
+    with_own_colour,
 )
 from rnnic.pyramid.fit import Fit
 from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
@@ -87,15 +87,16 @@ class TileMemory:
     """What encodes of the same tile at several steps share.
 
     That is what depends on its pixels alone, and filters fitted at a step that is near; at first those of
-    ``usual``, a tile of another image like its own.
+    a ``usual`` tile, of another image. Those of a ``sample`` need not be good.
     """
 
-    def __init__(self, pixels: Pixels, usual: "TileMemory | None" = None) -> None:
-        self._pixels = pixels
+    def __init__(self, pixels: Pixels, *, sample: bool = False) -> None:
+        self._pixels, self._sample = pixels, sample
+        self.usual: TileMemory | None = None
         self._exact: bytes | None = None
         self._hopeless = 0.0
         self._merged: tuple[bytes, bytes, Pixels] | None = None
-        self._fitted: _Fitted | None = None if usual is None else usual._fitted
+        self._own: _Fitted | None = None
         self.flat = False
         """Whether the tile once needed so few bits that its finest pass may have none."""
 
@@ -136,29 +137,43 @@ class TileMemory:
 
     def _last(self, step: int, effort: int, farthest: float) -> _Fitted | None:
         """Return what was fitted last, unless with other samples or at a step too far away."""
-        last = self._fitted
+        last = self.usual._own if self._own is None and self.usual is not None else self._own
         if last is None or last.density != fit_density(effort):
             return None
         return last if abs(math.log(step / last.step)) <= farthest else None
 
-    def fit_near(self, step: int, effort: int) -> Fit | None:
-        """Return what was fitted last, if that suits."""
-        last = self._last(step, effort, NEAR_STEPS)
-        return None if last is None else last.fit
+    def knows(self, step: int, effort: int) -> bool:
+        """Tell whether what was fitted last suits."""
+        return self._last(step, effort, NEAR_STEPS) is not None
+
+    def fit_near(self, params: PyramidParams, effort: int) -> Fit | None:
+        """Return what was fitted last, if that suits; what was fitted to another tile, with own colours."""
+        last = self._last(params.step, effort, NEAR_STEPS)
+        if last is None:
+            return None
+        theirs = self._own is None and not self._sample
+        return with_own_colour(last.fit, self._pixels, params) if theirs else last.fit
 
     def way_near(self, step: int, effort: int) -> _Way | None:
         """Return the way that was best when several were tried, if it will be again."""
         last = self._last(step, effort, SAME_WAY_STEPS)
         return None if last is None else last.way
 
-    def fits(self, step: int) -> bool:
-        """Tell whether what was fitted last is as good as what would be fitted at a step."""
-        last = self._fitted
-        return last is not None and abs(math.log(step / last.step)) <= SAME_STEPS
+    def fits(self, step: int, effort: int) -> bool:
+        """Tell whether what was fitted last is as good as what would be fitted at a step, or good enough."""
+        if self._sample:
+            return self.knows(step, effort)
+        return self._own is not None and abs(math.log(step / self._own.step)) <= SAME_STEPS
+
+    def shares(self, step: int, effort: int) -> tuple[float, ...]:
+        """Return shares of the samples for the fits at a step, one after the other."""
+        if self._sample:
+            return FITS[:1]
+        return FITS[-1:] if self._own is not None and self.knows(step, effort) else FITS
 
     def keep_fit(self, fit: Fit, step: int, effort: int, way: _Way | None) -> None:
         """Keep what was fitted."""
-        self._fitted = _Fitted(fit, fit_density(effort), step, way)
+        self._own = _Fitted(fit, fit_density(effort), step, way)
 
 
 class BestTile:
@@ -238,11 +253,11 @@ class BestTile:
         """Encode the tile as a pyramid."""
         pixels, params, effort = self._pixels, self._params, self._effort
         given = pixels, params, self._model, effort, self._neighbors
-        known = self._memory.fit_near(params.step, effort)
+        known = self._memory.fit_near(params, effort)
         before = self._memory.way_near(params.step, effort)
         way = PLAIN if before is None else before
-        tune = way.tune and not (known and self._memory.fits(params.step))
-        shares = LAST_FIT if known else FITS
+        tune = way.tune and not (known and self._memory.fits(params.step, effort))
+        shares = self._memory.shares(params.step, effort)
         self._chosen = TileEncoder(
             *given, tune=tune, fit=known, shares=shares, hints=self._hints, smooth=way.smooth
         )
@@ -280,9 +295,8 @@ class BestTile:
     def has_parts(self) -> bool:
         """Whether `begin` may take the place of `encode`: there is only one way worth trying."""
         memory = self._memory
-        known = memory.fit_near(self._params.step, self._effort)
         return (
-            known is not None
+            memory.knows(self._params.step, self._effort)
             and fit_density(self._effort) > 0
             and self._effort < LEAST_RELAXED
             and not (self._try_exact or memory.flat)
@@ -297,10 +311,10 @@ class BestTile:
     def begin(self) -> None:
         """Encode the tile but for its finest pass, whose lanes `again` is to code."""
         step, memory = self._params.step, self._memory
-        known = memory.fit_near(step, self._effort)
         given = self._pixels, self._params, self._model, self._effort, self._neighbors
-        tune = not memory.fits(step)
-        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=LAST_FIT, hints=self._hints)
+        known = memory.fit_near(self._params, self._effort)
+        tune, shares = not memory.fits(step, self._effort), memory.shares(step, self._effort)
+        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, hints=self._hints)
         self._chosen.begin()
         if tune:
             way = memory.way_near(step, self._effort)

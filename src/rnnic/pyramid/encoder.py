@@ -44,11 +44,11 @@ from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = [
     "FITS",
-    "LAST_FIT",
     "TileEncoder",
     "encode_tile",
     "fit_density",
     "states_for_effort",
+    "with_own_colour",
 ]
 
 TOKENS_PER_PAIR = 18
@@ -56,7 +56,6 @@ TOKENS_PER_PAIR = 18
 FITS = (0.3, 0.3, 0.8)
 """Shares of the samples for one fit after the other: residuals above, which filters look at, change with the
 filters. Textures that repeat from row to row, such as brick walls, gain 15 % by the first two."""
-LAST_FIT = FITS[-1:]
 BITS_PER_FILTERS = 150.0
 BITS_PER_ZERO = 0.001
 """What filters of a component take in a pass that has nothing else, and a pair there, about."""
@@ -475,6 +474,13 @@ def start_fit(
         colour, noisy = choose_colour(pixels, params.step, thorough=thorough)
     fit = model_fit(tables_of(model, params, noisy=noisy), band, smooth=smooth)
     return fit._replace(colour=colour if params.channels == 3 else fit.colour, noisy=noisy)
+
+
+def with_own_colour(fit: Fit, pixels: Pixels, params: PyramidParams) -> Fit:
+    """Return a fit to another tile with the colour matrix of this one."""
+    if params.channels != 3:
+        return fit
+    return fit._replace(colour=choose_colour(pixels, params.step).matrix)
 
 
 def _has_own(fit: Fit, shared: Fit, level: int) -> bool:

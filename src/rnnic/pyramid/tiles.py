@@ -61,7 +61,8 @@ def encode_tiles(
         if memory is None:
             known = TileMemory(tile)
         else:
-            known = memory.tiles.setdefault(box, TileMemory(tile, memory.usual))
+            known = memory.tiles.setdefault(box, TileMemory(tile, sample=memory.sample))
+            known.usual = memory.usual
         return BestTile(
             tile,
             params,
