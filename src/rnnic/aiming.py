@@ -244,9 +244,9 @@ class PsnrGoal(Goal):
 
     def guess(self, pixels: Pixels, photos: Photos) -> float:
         """Return the control of a usual photo at this PSNR."""
-        del pixels
         logs = np.log(photos.controls[::-1])
-        return math.exp(float(np.interp(self.target, photos.psnr[::-1], logs)))
+        known = photos.psnr_with(pixels.shape[2])[::-1]
+        return math.exp(float(np.interp(self.target, known, logs)))
 
 
 @dataclass(frozen=True)
@@ -506,7 +506,8 @@ class _Aiming:
 
     def _is_noisy(self) -> bool:
         goal, photos = self._goal, self._photos
-        usual = float(np.interp(math.log(self._at), np.log(photos.controls), photos.psnr))
+        known = photos.psnr_with(self._pixels.shape[2])
+        usual = float(np.interp(math.log(self._at), np.log(photos.controls), known))
         least = _NOISY - _NOISY_FINER * max(math.log(_NOISY_STEP / self._at), 0.0)
         return isinstance(goal, PsnrGoal) and usual - (goal.target + self._excess) > least
 

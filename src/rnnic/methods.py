@@ -90,15 +90,20 @@ class TileTrace:
 class Photos(NamedTuple):
     """What photos usually have at some controls, rising: PSNR in dB, and bits per pixel.
 
-    ``gains`` and ``grey_gains`` are the dB that a trellis adds to an image of that PSNR, with colours and
-    without.
+    ``grey_psnr`` is that of photos without colours; ``gains`` and ``grey_gains`` are the dB that a trellis
+    adds, with colours and without.
     """
 
     controls: tuple[float, ...]
     psnr: tuple[float, ...]
     bits: tuple[float, ...]
+    grey_psnr: tuple[float, ...] = ()
     gains: tuple[float, ...] = ()
     grey_gains: tuple[float, ...] = ()
+
+    def psnr_with(self, channels: int) -> tuple[float, ...]:
+        """Return the PSNR of photos of so many channels."""
+        return self.grey_psnr if channels < 3 and self.grey_psnr else self.psnr
 
 
 @dataclass(frozen=True, eq=False)

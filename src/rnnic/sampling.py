@@ -18,7 +18,7 @@ _Floats = npt.NDArray[np.float32]
 _BLOCK, _BORDER = 56, 4
 _CELL = 128
 _MAX_CELLS = 256
-_MIN_CELLS = 12
+_MIN_CELLS, _FEW_CELLS = 4, 12
 _SOME = 32
 """A few blocks of a sample are about so many, or half of them."""
 _LOOKED_AT = 1 << 15
@@ -131,7 +131,7 @@ def _side_by_side(blocks: Pixels) -> Pixels:
 def _some_of(blocks: Pixels) -> Pixels:
     """Make an image of some of the blocks, from all over: half of them, or fewer of many."""
     count = blocks.shape[0] * blocks.shape[1]
-    every = 1 if count < _MIN_CELLS else max(2, math.ceil(count / _SOME))
+    every = 1 if count < _FEW_CELLS else max(2, math.ceil(count / _SOME))
     columns = math.ceil(math.sqrt(every))
     return _side_by_side(blocks[:: math.ceil(every / columns), ::columns])
 
