@@ -27,12 +27,12 @@ from rnnic.targets import Reach
 __all__ = [
     "LEAST_EFFORT",
     "Aim",
+    "Aiming",
     "Goal",
     "Made",
     "PsnrGoal",
     "Rough",
     "SizeGoal",
-    "aim_at",
     "goal_of",
     "squared_error_of",
 ]
@@ -364,15 +364,8 @@ class Aim:
         return min(max(math.sqrt(self.response / usual), _LEAST_FREEDOM), _MOST_FREEDOM)
 
 
-def aim_at(
-    goal: Goal,
-    pixels: Pixels,
-    effort: int,
-    span: tuple[float, float],
-    encode: Callable[[Pixels, float, int], Made],
-    photos: Photos,
-) -> Aim:
-    """Find the control to begin with.
+class Aiming:
+    """Finds the control to begin with.
 
     Parameters
     ----------
@@ -388,11 +381,6 @@ def aim_at(
     photos : Photos
         What usual photos have.
     """
-    return _Aiming(goal, pixels, effort, span, encode, photos).run()
-
-
-class _Aiming:
-    """What `aim_at` does, and what it knows so far; parameters are the same."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.aiming import LEAST_EFFORT, Aim, Goal, PsnrGoal, aim_at, goal_of
+from rnnic.aiming import LEAST_EFFORT, Aim, Aiming, Goal, PsnrGoal, goal_of
 from rnnic.encoder import Encoded, ImageEncoder, Progress
 from rnnic.errors import OptionError
 from rnnic.landing import Landing, refine
@@ -220,7 +220,7 @@ def _aim(goal: Goal, encoder: ImageEncoder, progress: Progress | None) -> Aim:
 
     # Without efforts, all encodes are of the least one.
     effort = options.effort if method.has_effort else LEAST_EFFORT
-    aim = aim_at(goal, encoder.pixels, effort, span, encode, method.photos)
+    aim = Aiming(goal, encoder.pixels, effort, span, encode, method.photos).run()
     if aim.foreseen is not None:
         # Nothing was fitted to the image: it begins with what was to its sample, the latest.
         encoder.memory.usual = list(encoders.values())[-1].memory.any_tile
