@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import blurred, photo_like, waves
+from checks import Pixels, blurred, photo_like, waves
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,9 +182,9 @@ def test_lanes_that_were_left_make_the_same_bytes(
     params = PyramidParams(9 * 1024 if depth == 8 else 90_000, 8, 4, channels, depth)
     fit = TileEncoder(image, params, model, 2)
     fit.encode()
-    whole = TileEncoder(image, params, model, tune=False, fit=fit.fit, hints=True)
+    whole = TileEncoder(image, params, model, tune=False, fit=fit.fit, kept=True)
     data, rebuilt = whole.encode()
-    parts = TileEncoder(image, params, model, tune=False, fit=fit.fit, hints=True)
+    parts = TileEncoder(image, params, model, tune=False, fit=fit.fit, kept=True)
     parts.begin()
     covered = np.zeros(shape[0], int)
     for lane in (2, 0, 3, 1):
@@ -197,6 +197,67 @@ def test_lanes_that_were_left_make_the_same_bytes(
     np.testing.assert_array_equal(covered, 1)
     np.testing.assert_array_equal(parts.hints, whole.hints)
     assert (parts.hints > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 3), (300, 2), (16, 33), (70, 61)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("step", "effort"), [(3.0, 5), (20.0, 1), (120.0, 5), (9.0, 9)])
+def test_levels_coded_again_decode(
+    shape: tuple[int, int], channels: int, step: float, effort: int
+) -> None:
+    """With lanes in between, and with what was fitted to passes that have residuals no more."""
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    states = {1: 1, 5: 8, 9: 16}[effort]
+    params = PyramidParams(round(step * 1024), states, 4, channels)
+    image = photo_like(*shape, channels).reshape(*shape, channels)
+    encoder = TileEncoder(image, params, model, effort, kept=True)
+    encoder.encode()
+    for weight, level in ((0.01, 0), (3.0, 2), (0.02, 13), (50.0, 1), (0.01, 3), (3.0, 6)):
+        data, rebuilt = encoder.from_level(weight, level)
+        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+        data, rebuilt = encoder.again(0.01, 1)
+        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+
+
+def test_levels_coded_again_are_what_they_were() -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    encoder = TileEncoder(PHOTO, PyramidParams(6000, 8, 4, 3), model, kept=True)
+    usual, rebuilt = encoder.encode()
+    bits = encoder.bits_of_levels()
+    assert bits.sum() == pytest.approx(8 * len(usual), rel=0.05)
+    assert bits[0] > bits[2] > bits[4] > 0
+    more, _ = encoder.from_level(0.05, 2)
+    assert len(more) > len(usual)
+    assert encoder.bits_of_levels()[0] > bits[0]
+    assert encoder.bits_of_levels()[3] == bits[3]
+    for level in (2, 13):
+        data, found = encoder.from_level(DEFAULT_LAMBDA, level)
+        assert data == usual
+        np.testing.assert_array_equal(found, rebuilt)
+
+
+@pytest.mark.parametrize(
+    ("image", "step"),
+    [(photo_like(90, 120), 80), (waves(90, 120, period=9.0), 80), (blurred(90, 120, cells=20), 20)],
+)
+def test_a_lane_gets_residuals_where_no_lane_had_any(image: Pixels, step: int) -> None:
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    params = PyramidParams(step * 1024)
+    encoder = TileEncoder(image, params, model, 5)
+    encoder.encode()
+    assert not encoder.finest_is_coded
+    data, rebuilt = encoder.again(0.0001, 2)
+    assert encoder.finest_is_coded
+    np.testing.assert_array_equal(decode_tile(data, 120, 90, params, model), rebuilt)
+
+
+def test_files_of_few_bits_land() -> None:
+    """They jump by more than what a target allows: few bits are changed at a time."""
+    image = waves(300, 200)
+    for goal in (32.0, 36.5, 41.0):
+        data = rnnic.encode(image, target_psnr=goal)
+        assert len(data) < 3000
+        assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
 
 
 def test_another_weight_moves_size_and_error() -> None:

@@ -96,8 +96,8 @@ class Made(Protocol):
     def touched(self, part: int, bias: float) -> Self:
         """Code a part anew."""
 
-    def widened(self) -> Self | None:
-        """Return the same with a touch that codes more at once, where there is one."""
+    def deepened(self) -> Self | None:
+        """Return the same with a touch of another kind, where there is one."""
 
 
 class Goal(ABC):

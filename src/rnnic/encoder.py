@@ -63,9 +63,9 @@ class Encoded:
         assert self._tiles.touch is not None
         return self._wrap(self._tiles.touch.code(part, bias))
 
-    def widened(self) -> "Encoded | None":
-        """Return what `rnnic.methods.Touch.widened` gives."""
-        tiles = self._tiles.touch.widened() if self._tiles.touch else None
+    def deepened(self) -> "Encoded | None":
+        """Return what `rnnic.methods.Touch.deepened` gives."""
+        tiles = self._tiles.touch.deepened() if self._tiles.touch else None
         return None if tiles is None else self._wrap(tiles)
 
     def without_encoder(self) -> "Encoded":

@@ -138,6 +138,8 @@ class Touch(ABC):
     """How much coding a whole image anew changes it, as multiple of what its finest pass does."""
     hinting: bool
     """Whether there are `hints`."""
+    shares: list[float] | None = None
+    """What each part does of what all the image does, where parts have those before in them; else None."""
 
     @abstractmethod
     def code(self, part: int, bias: float) -> EncodedTiles:
@@ -158,11 +160,8 @@ class Touch(ABC):
         of an image.
         """
 
-    def widened(self) -> EncodedTiles | None:
-        """Return the image as it was at first, with a touch that codes more at once, where there is one.
-
-        It takes longer, and is for images in which parts have hardly any bits.
-        """
+    def deepened(self) -> EncodedTiles | None:
+        """Return the image with a touch of `shares`, where there is one; all parts must be coded."""
         return None
 
 

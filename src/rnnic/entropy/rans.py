@@ -29,6 +29,7 @@ __all__ = [
     "search_symbol",
     "symbol_ends",
     "symbol_spans",
+    "token_bits",
 ]
 
 PROBABILITY_BITS = 12
@@ -134,6 +135,13 @@ def decode_raw(state, position, words):
     raw = np.int64(state & uint64(255))
     state, position = refill(state >> uint64(8), position, words)
     return raw, state, position
+
+
+def token_bits(tokens: npt.NDArray[np.int64]) -> float:
+    """Return about the bits that tokens are encoded in."""
+    counts = np.bincount(tokens & 0x1FFF, minlength=2)[1:]
+    lengths = PROBABILITY_BITS - np.log2(np.arange(1, len(counts) + 1))
+    return float(counts @ lengths + (tokens >> 34).sum())
 
 
 @jit

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rnnic.lossless import MAX_COLOURS, encode_within, looks_drawn
 from rnnic.lossless.merging import Colours, colours_to_keep, distinct_colours, merged
+from rnnic.metrics import squared_error
 from rnnic.pyramid.clipping import clipped_share
 from rnnic.pyramid.colour import DEPTH_SCALE
 from rnnic.pyramid.encoder import (
@@ -21,7 +22,7 @@ from rnnic.pyramid.encoder import (
     with_own_colour,
 )
 from rnnic.pyramid.fit import Fit
-from rnnic.pyramid.format import EXACT, STEP_SCALE, PyramidParams
+from rnnic.pyramid.format import EXACT, PASSES, STEP_SCALE, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.pyramid.search import EXACT as EXACT_SEARCH
@@ -39,8 +40,9 @@ MUCH_CLIPPED = 0.01
 RELAXATIONS = 2
 LEAST_IN_PARTS = 64
 """Smaller tiles are quick, and may not have all lanes."""
-NEAR_STEPS = 0.25
-"""Filters fitted at a step serve others whose logarithm differs by at most so much."""
+NEAR_STEPS, NEAR_STEPS_SAMPLE = 0.25, 0.5
+"""Filters fitted at a step serve others whose logarithm differs by at most so much; those of samples, which
+need not be good, so much: what another kind of tables gives would mislead a search."""
 SAME_WAY_STEPS = 0.7
 """The same of the way that was best. Without this, files of a few kilobytes with a target would take more
 than twice as long as one encode."""
@@ -56,12 +58,7 @@ BITS_PER_COLOUR = 150.0
 
 def cost_of(pixels: Pixels, rebuilt: Pixels, step: float, size: int) -> float:
     """Return squared errors in steps plus weighted bits; ``step`` in samples, ``size`` in bytes."""
-    # Row by row, since floats take four times the room.
-    error = sum(
-        float(np.square(own.astype(np.float32) - other).sum(dtype=np.float64))
-        for own, other in zip(pixels, rebuilt, strict=True)
-    )
-    return error / step**2 + DEFAULT_LAMBDA * 8 * size
+    return squared_error(pixels, rebuilt)[0] / step**2 + DEFAULT_LAMBDA * 8 * size
 
 
 class _Way(NamedTuple):
@@ -83,6 +80,27 @@ class _Fitted(NamedTuple):
     way: _Way | None
 
 
+@dataclass
+class _Tried:
+    """Pixels to be coded without loss, unless that needs far more bytes than were ever worth it.
+
+    ``key`` tells which of a tile's colours they have.
+    """
+
+    pixels: Pixels
+    key: bytes = b""
+    data: bytes | None = None
+    hopeless: float = 0.0
+    """The most bytes that it was tried for in vain."""
+
+    def code(self, colours: Callable[[], Colours], most: float) -> bytes | None:
+        """Return the data; None where far more than ``most`` bytes are needed."""
+        if self.data is None and most > MUCH_MORE * self.hopeless:
+            self.data = encode_within(colours(), most, self.pixels)
+            self.hopeless = most
+        return self.data
+
+
 class TileMemory:
     """What encodes of the same tile at several steps share.
 
@@ -92,10 +110,10 @@ class TileMemory:
 
     def __init__(self, pixels: Pixels, *, sample: bool = False) -> None:
         self._pixels, self._sample = pixels, sample
+        self._near = NEAR_STEPS_SAMPLE if sample else NEAR_STEPS
         self.usual: TileMemory | None = None
-        self._exact: bytes | None = None
-        self._hopeless = 0.0
-        self._merged: tuple[bytes, bytes, Pixels] | None = None
+        self._exact = _Tried(pixels)
+        self._merged = _Tried(pixels)
         self._own: _Fitted | None = None
         self.flat = False
         """Whether the tile once needed so few bits that its finest pass may have none."""
@@ -106,34 +124,32 @@ class TileMemory:
         return looks_drawn(self._pixels)
 
     @property
-    def tried(self) -> bool:
-        """Whether the tile was coded without loss before."""
-        return self._exact is not None or self._merged is not None
+    def may_pay(self) -> bool:
+        """Whether the tile was coded without loss before, and needed not far more bytes than it was worth."""
+        return self._exact.data is not None or self._merged.data is not None
 
     @cached_property
     def _colours(self) -> Colours:
         return distinct_colours(self._pixels)
 
     def exact(self, limit: float, most: float) -> Iterator[tuple[bytes, Pixels]]:
-        """Yield the tile without loss, unless far more than ``most`` bytes are needed, and merged.
+        """Yield the tile without loss, and merged, unless far more than ``most`` bytes are needed.
 
         ``limit`` is that of `rnnic.lossless.merging.colours_to_keep`.
         """
-        if self._exact is None and most > MUCH_MORE * self._hopeless:
-            self._exact = encode_within(self._colours, most, self._pixels)
-            self._hopeless = most
-        if self._exact is not None:
-            yield self._exact, self._pixels
+        data = self._exact.code(lambda: self._colours, most)
+        if data is not None:
+            yield data, self._pixels
         kept = colours_to_keep(self._colours, limit, MAX_COLOURS)
         if len(kept) == len(self._colours.table):
             return
-        key = kept.tobytes()
-        if self._merged is None or self._merged[0] != key:
-            colours = merged(self._colours, kept)
-            data = encode_within(colours, math.inf)
-            assert data is not None
-            self._merged = key, data, colours.pixels()
-        yield self._merged[1:]
+        key, fresh = kept.tobytes(), None
+        if self._merged.key != key:
+            fresh = merged(self._colours, kept)
+            self._merged = _Tried(fresh.pixels(), key)
+        data = self._merged.code(lambda: fresh or merged(self._colours, kept), most)
+        if data is not None:
+            yield data, self._merged.pixels
 
     def _last(self, step: int, effort: int, farthest: float) -> _Fitted | None:
         """Return what was fitted last, unless with other samples or at a step too far away."""
@@ -144,11 +160,11 @@ class TileMemory:
 
     def knows(self, step: int, effort: int) -> bool:
         """Tell whether what was fitted last suits."""
-        return self._last(step, effort, NEAR_STEPS) is not None
+        return self._last(step, effort, self._near) is not None
 
     def fit_near(self, params: PyramidParams, effort: int) -> Fit | None:
         """Return what was fitted last, if that suits; what was fitted to another tile, with own colours."""
-        last = self._last(params.step, effort, NEAR_STEPS)
+        last = self._last(params.step, effort, self._near)
         if last is None:
             return None
         theirs = self._own is None and not self._sample
@@ -188,8 +204,8 @@ class BestTile:
         Those of `rnnic.pyramid.encoder.encode_tile`.
     exact : bool
         Whether it may be without loss.
-    hints : bool
-        Whether there are to be `hints`.
+    kept : bool
+        Whether there are to be `hints`, and `from_level`.
     memory : TileMemory, optional
         What encodes before found; changed.
     """
@@ -203,11 +219,11 @@ class BestTile:
         neighbors: Any = EXACT_SEARCH,
         *,
         exact: bool = True,
-        hints: bool = False,
+        kept: bool = False,
         memory: TileMemory | None = None,
     ) -> None:
         self._pixels, self._params, self._model, self._effort = pixels, params, model, effort
-        self._neighbors, self._hints = neighbors, hints
+        self._neighbors, self._kept = neighbors, kept
         self._memory = TileMemory(pixels) if memory is None else memory
         self._try_exact = exact and self._memory.drawn
         self._chosen: TileEncoder | None = None
@@ -227,10 +243,11 @@ class BestTile:
             for payload, drawn in self._memory.exact(limit, most):
                 yield EXACT.to_bytes(2, "little") + payload, drawn
 
-        if self._try_exact and self._memory.tried:
+        if self._try_exact and self._memory.may_pay:
             # Where the least effort is much worse, fitted filters are not worth trying.
-            found = min(without_loss(0), key=cost, default=None)
-            if found is not None and cost(found) < HOPE * cost(self._quick(weight)):
+            enough = HOPE * cost(self._quick(weight))
+            found = min(without_loss(enough / (8 * DEFAULT_LAMBDA)), key=cost, default=None)
+            if found is not None and cost(found) < enough:
                 self._chosen, self._best = None, found
                 return found
         best = self._lossy(weight, cost)
@@ -259,13 +276,13 @@ class BestTile:
         tune = way.tune and not (known and self._memory.fits(params.step, effort))
         shares = self._memory.shares(params.step, effort)
         self._chosen = TileEncoder(
-            *given, tune=tune, fit=known, shares=shares, hints=self._hints, smooth=way.smooth
+            *given, tune=tune, fit=known, shares=shares, kept=self._kept, smooth=way.smooth
         )
         best = self._chosen.encode(weight)
         if effort >= LEAST_RELAXED and clipped_share(pixels) > MUCH_CLIPPED:
             for _ in range(RELAXATIONS):
                 fit, targets = self._chosen.fit, self._chosen.relaxed(pixels)
-                again = TileEncoder(*given, tune=tune, fit=fit, targets=targets)
+                again = TileEncoder(*given, tune=tune, fit=fit, targets=targets, kept=self._kept)
                 other = again.encode(weight)
                 if cost(other) >= cost(best):
                     break
@@ -276,7 +293,7 @@ class BestTile:
             ways = [_Way(tune=False, smooth=False)] if bits < FLAT_BITS else []
             ways += [_Way(tune=True, smooth=True)] if bits < SMOOTH_BITS or size < SMALL else []
             for one in ways:
-                trial = TileEncoder(*given, tune=one.tune, smooth=one.smooth, hints=self._hints)
+                trial = TileEncoder(*given, tune=one.tune, smooth=one.smooth, kept=self._kept)
                 other = trial.encode(weight)
                 if cost(other) < cost(best):
                     best, self._chosen, way = other, trial, one
@@ -314,7 +331,7 @@ class BestTile:
         given = self._pixels, self._params, self._model, self._effort, self._neighbors
         known = memory.fit_near(self._params, self._effort)
         tune, shares = not memory.fits(step, self._effort), memory.shares(step, self._effort)
-        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, hints=self._hints)
+        self._chosen = TileEncoder(*given, tune=tune, fit=known, shares=shares, kept=self._kept)
         self._chosen.begin()
         if tune:
             way = memory.way_near(step, self._effort)
@@ -329,3 +346,13 @@ class BestTile:
         if self._chosen is not None:
             self._best = self._chosen.again(weight, lane)
         return self._best
+
+    def from_level(self, weight: float, level: int) -> tuple[bytes, Pixels]:
+        """Encode passes from a level on anew; a tile without loss stays as it is."""
+        if self._chosen is not None:
+            self._best = self._chosen.from_level(weight, level)
+        return self._best
+
+    def bits_of_levels(self) -> npt.NDArray[np.float64]:
+        """Return what `TileEncoder.bits_of_levels` does; zero for a tile without loss."""
+        return np.zeros(PASSES) if self._chosen is None else self._chosen.bits_of_levels()

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnic.entropy.rans import encode_tokens
+from rnnic.entropy.rans import encode_tokens, token_bits
 from rnnic.pyramid.base import MAX_NUMBER_BITS, encode_base
 from rnnic.pyramid.clipping import distance_beyond, relaxed_targets
 from rnnic.pyramid.colour import choose_colour
@@ -17,6 +17,7 @@ from rnnic.pyramid.encoder_kernels import encode_pass
 from rnnic.pyramid.fit import MAX_FIT_BITS, Fit, model_fit, nearest_fit, tables_of, write_fit
 from rnnic.pyramid.format import (
     MAX_SIDE,
+    PASSES,
     STEP_SCALE,
     Pass,
     PyramidParams,
@@ -39,7 +40,7 @@ from rnnic.pyramid.search import (
     CandidateGrid,
     search_tables,
 )
-from rnnic.pyramid.search_kernels import BACKTRACK
+from rnnic.pyramid.search_kernels import BACKTRACK, HUGE
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = [
@@ -170,13 +171,23 @@ def encode_tile(
     return encoder.encode(weight)
 
 
+class _Entered(NamedTuple):
+    """What a pass begins with: its parents, and the tokens and trellis states of the lanes."""
+
+    samples: npt.NDArray[np.int16]
+    energies: npt.NDArray[np.int16]
+    filled: npt.NDArray[np.int64]
+    trellis: npt.NDArray[np.int64]
+
+
 class TileEncoder:
-    """Encodes a tile, and its finest pass again with another weight of bits.
+    """Encodes a tile, and its finest passes again with another weight of bits.
 
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
     not be fitted, ``shares`` those of the samples for one fit after the other, and ``targets`` are aimed at
-    in place of the pixels, see `relaxed_targets`. With ``hints``, there are those. With ``smooth``, and no
-    ``fit``, it is coded as a smooth surface.
+    in place of the pixels, see `relaxed_targets`. With ``kept``, which takes more memory, there are `hints`,
+    and passes other than the finest one can be coded again. With ``smooth``, and no ``fit``, it is coded as a
+    smooth surface.
     """
 
     def __init__(
@@ -193,7 +204,7 @@ class TileEncoder:
         sink: Sink | None = None,
         targets: npt.NDArray[np.float32] | None = None,
         shares: tuple[float, ...] = FITS,
-        hints: bool = False,
+        kept: bool = False,
         smooth: bool = False,
     ) -> None:
         height, width = pixels.shape[:2]
@@ -213,8 +224,13 @@ class TileEncoder:
         self._fit = nearest_fit(fit, self._shared)
         # The lowest effort does not look for clipped samples, which would take it a tenth of its time.
         far = distance_beyond(params) if effort > 1 and targets is None else np.float32(0)
-        self._levels = pyramid_of(pixels if targets is None else targets, params, self._fit, far)
-        self._base = np.rint(self._levels[-1] / base_step(params.step)).astype(np.int64)
+        *planes, coarsest = pyramid_of(
+            pixels if targets is None else targets, params, self._fit, far
+        )
+        self._sources = {
+            step.level: plane for step, plane in zip(self._steps[::-1], planes, strict=True)
+        }
+        self._base = np.rint(coarsest / base_step(params.step)).astype(np.int64)
         _, rows, columns = self._base.shape
         self._samples = np.empty((params.channels, rows + 4, columns + 4), np.int16)
         self._energies = np.empty((min(params.channels, 2), rows + 4, columns + 4), np.int16)
@@ -251,7 +267,8 @@ class TileEncoder:
         self._left = np.zeros(len(self._derived.labels), np.uint32)
         self._histogram = NO_COUNTS if counts is None else counts
         self._prune = np.float32(prune_for_effort(effort))
-        self._hinting = hints
+        self._kept = kept
+        self._entered: dict[int, _Entered] = {}
         self.hints = np.zeros((2, params.lanes))
         """Squared errors of the two levels before the finest, of the lanes' shares of the rows."""
 
@@ -292,27 +309,35 @@ class TileEncoder:
 
     def _enter(self, step: Pass) -> tuple[npt.NDArray[np.float32], _PlanePair, _PlanePair]:
         """Return what a pass codes, and its parents and children."""
-        del self._levels[-1]  # it is coded; the finest one is kept for `again`
+        if not self._kept:
+            # Those that are coded are of no more use; the finest one stays for `again`.
+            self._sources = {
+                level: plane for level, plane in self._sources.items() if level <= step.level
+            }
         if not self._coded_lanes.any():
             self._filled, self._trellis = self._before
         self._before = self._filled.copy(), self._trellis.copy()
         self._coded_lanes[:] = False
         given = self._samples, self._energies
-        return self._levels[-1], given, new_planes(step, self._params.channels)
+        if self._kept:
+            filled, trellis = self._before
+            self._entered[step.level] = _Entered(*given, filled.copy(), trellis.copy())
+        return self._sources[step.level], given, new_planes(step, self._params.channels)
 
-    def _code_whole(self, step: Pass, weight: float) -> None:
-        """Fit and code a pass."""
+    def _code_whole(self, step: Pass, weight: float, *, fitted: bool = False) -> None:
+        """Fit a pass, unless it is `fitted`, and code it."""
         source, given, children = self._enter(step)
-        for turn in range(self._turns):
-            if self._density > 0:
+        turns = 1 if fitted else self._turns
+        for turn in range(turns):
+            if self._density > 0 and not fitted:
                 scaled = pass_step(self._params.step, step.level)
                 self._fit_pass(step, PassInput(*given, source, scaled), again=turn > 0)
-            counts = self._histogram if turn == self._turns - 1 else NO_COUNTS
+            counts = self._histogram if turn == turns - 1 else NO_COUNTS
             self._coded_lanes[:] = False
             self._code(step, source, children, weight, counts, (0, self._params.lanes))
         if not self._coded_lanes.any():
             self._without_residuals(step, source, children, weight)
-        if self._hinting and 1 <= step.level <= 2:
+        if self._kept and 1 <= step.level <= 2:
             rows = row_errors(children[0], source)
             for lane, own in enumerate(np.array_split(rows, self._params.lanes)):
                 self.hints[step.level - 1, lane] = own.sum()
@@ -328,14 +353,14 @@ class TileEncoder:
         children: tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]],
         weight: float,
     ) -> None:
-        """Code a pass whose residuals are all zero, without filters of its own unless they are worth it."""
-        given = step, source, children, weight, self._histogram, (0, self._params.lanes)
+        """Leave out filters of its own in a pass whose residuals are all zero, unless they are worth it."""
         level = step.level
+        if not _has_own(self._fit, self._shared, level):
+            return
+        given = step, source, children, float(HUGE), NO_COUNTS, (0, self._params.lanes)
         groups = [numbers[level] for numbers in self._fit.passes]
         before = [numbers.copy() for numbers in groups]
         own = float(row_errors(children[0], source).sum())
-        if not _has_own(self._fit, self._shared, level):
-            return
         for numbers, shared in zip(groups, self._shared.passes, strict=True):
             numbers[...] = shared[level]
         self._code(*given)
@@ -365,10 +390,35 @@ class TileEncoder:
         if self._steps:
             children = self._samples, self._energies
             self._samples, self._energies = self._parents
-            given = self._steps[-1], self._levels[0], children, weight
+            finest = self._steps[-1]
+            given = finest, self._sources[finest.level], children, weight
             self._code(*given, NO_COUNTS, (lane, lane + 1))
             self._samples, self._energies = children
         return self._finish()
+
+    def from_level(self, weight: float, level: int) -> tuple[bytes, Pixels]:
+        """Encode passes from a level on anew, with the filters there are; the tile is `kept`."""
+        steps = [step for step in self._steps if step.level <= level]
+        if steps:
+            entered = self._entered[steps[0].level]
+            self._samples, self._energies = entered.samples, entered.energies
+            self._filled, self._trellis = entered.filled.copy(), entered.trellis.copy()
+            self._coded &= -2 << level
+            self._coded_lanes[:] = True  # of the pass before, as tokens are those after it
+            for step in steps:
+                self._code_whole(step, weight, fitted=True)
+        return self._finish()
+
+    def bits_of_levels(self) -> npt.NDArray[np.float64]:
+        """Return about the bits of the residuals of each level, finest first; the tile is `kept`."""
+        bits = np.zeros(PASSES)
+        end = self._filled if self._coded_lanes.any() else self._before[0]
+        for step in self._steps[::-1]:
+            begin = self._entered[step.level].filled
+            for lane, (first, last) in enumerate(zip(begin, end, strict=True)):
+                bits[step.level] += token_bits(self._queue[lane, first:last])
+            end = begin
+        return bits
 
     def rows_of(self, lane: int) -> slice:
         """Return the rows of pixels that a lane of the finest pass is about."""

@@ -303,7 +303,7 @@ def quiet_row(
             u = (target[c, x] - float32(guess)) * inverse
             square += u * u
         reach = scale * reaches[table]
-        if reach < 0 or square > reach * reach:
+        if weight < HUGE and (reach < 0 or square > reach * reach):
             return np.int64(-1), state
         row_of[x, 0] = table
         state = np.int64(next_state[state << 1])
@@ -322,7 +322,8 @@ def encode_pass(
 
     ``source`` holds the children's true values, float32 (components, height, width) in 1/64
     sample; ``tokens`` is (lanes, capacity) and ``counts_of`` (lanes,) its lengths. Lanes
-    ``begin`` … ``end`` - 1 are coded, rows of others are left as they are.
+    ``begin`` … ``end`` - 1 are coded, rows of others are left as they are. With a weight of ``HUGE`` all
+    residuals are zero.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from rnnic.errors import FormatError
 from rnnic.pyramid.model import PASSES, ColourTables, Quantiser
 
 __all__ = [
+    "PASSES",
     "Derived",
     "Parsing",
     "Pass",

@@ -25,11 +25,13 @@ LANES = 4
 _EXACT_LABEL = 4
 _LEAST_GROUPS, _MOST_GROUPS, _TILES_OF_GROUP = 4, 8, 4
 """Small groups land nearer to a target, threads share the tiles of one."""
+_SHARE_OF_BITS = 2 / 3
+"""The finest levels do this power of their share of the bits: more of those are hardly worth it."""
+_FEW_BITS = 0.5
+"""With more bits a pixel, lanes land, and levels take too long."""
 _Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
-_LEAST_HINTING = 2
-"""Searches foresee from encodes of this effort on."""
 _KEPT_PIXELS = 1 << 22
-"""Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel."""
+"""Tile encoders of images up to this size are kept while a target is searched; 60 bytes a pixel."""
 
 
 def encode_tiles(
@@ -70,7 +72,7 @@ def encode_tiles(
             effort,
             options.neighbors,
             exact=options.exact_tiles,
-            hints=keep and effort >= _LEAST_HINTING,
+            kept=keep,
             memory=known,
         )
 
@@ -112,12 +114,10 @@ def encode_tiles(
     tiles = EncodedTiles(params.to_bytes(), payloads, reconstruction, trace, drawn=drawn, left=left)
     if not targeted:
         return tiles
+    if keep:
+        return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept, left))
     groups = min(max(len(boxes) // _TILES_OF_GROUP, _LEAST_GROUPS), _MOST_GROUPS, len(boxes))
-    groupwise = _TouchTiles(boxes, tiles, threads, groups, start, progress)
-    if not keep:
-        return replace(tiles, touch=groupwise)
-    wider = None if left else groupwise
-    return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept, wider))
+    return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, groups, start, progress))
 
 
 @dataclass
@@ -187,7 +187,7 @@ class _TouchLanes(_Touch):
     """Codes the same lane of all tiles anew, their finest pass."""
 
     kept: dict[TileBox, BestTile]
-    wider: _TouchTiles | None
+    began: bool
     strength = 1.0
     hinting = True
 
@@ -213,9 +213,47 @@ class _TouchLanes(_Touch):
         first, second = np.sum([tile.hints[:, part] for tile in self.kept.values()], axis=0)
         return float(first), float(second)
 
-    def widened(self) -> EncodedTiles | None:
-        """Return the image with groups of tiles to code."""
-        return None if self.wider is None else replace(self.wider.tiles, touch=self.wider)
+    def deepened(self) -> EncodedTiles | None:
+        """Return the image with levels to code, unless there are no residuals, or too many."""
+        levels = np.sum([tile.bits_of_levels() for tile in self.kept.values()], axis=0)
+        pixels = sum(box.width * box.height for box in self.boxes)
+        if not levels.any() or (self.began and levels.sum() > _FEW_BITS * pixels):
+            return None
+        shares = (np.cumsum(levels) / levels.sum()) ** _SHARE_OF_BITS
+        deep = _TouchLevels(
+            self.boxes, self.tiles, self.threads, len(levels), self.kept, shares.tolist()
+        )
+        deep.biases[0] = float(np.mean(self.biases))
+        return replace(self.tiles, touch=deep)
+
+
+@dataclass
+class _TouchLevels(_Touch):
+    """Codes all passes of all tiles from a level on anew; part 0 is the finest."""
+
+    kept: dict[TileBox, BestTile]
+    shares: list[float]
+    strength = 2.5
+    hinting = False
+
+    def code(self, part: int, bias: float) -> EncodedTiles:
+        """Code passes with another weight of bits."""
+        chosen = range(len(self.boxes))
+        tiles = self._with(
+            part, chosen, lambda box, weight: self.kept[box].from_level(weight, part), bias
+        )
+        self.biases[: part + 1] = [bias] * (part + 1)
+        return tiles
+
+    def places(self, part: int) -> list[TileBox]:
+        """Return all tiles."""
+        del part
+        return list(self.boxes)
+
+    def hints(self, part: int) -> tuple[float, float]:
+        """Return nothing of use."""
+        del part
+        return 0.0, 0.0
 
 
 def _trace(box: TileBox, params: PyramidParams, model: PyramidModel, payload: bytes) -> TileTrace:
