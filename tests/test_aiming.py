@@ -221,12 +221,13 @@ def test_levels_coded_again_decode(
 
 def test_levels_coded_again_are_what_they_were() -> None:
     model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
-    encoder = TileEncoder(PHOTO, PyramidParams(6000, 8, 4, 3), model, kept=True)
+    image = photo_like(300, 400)
+    encoder = TileEncoder(image, PyramidParams(60 * 1024, 8, 4, 3), model, kept=True)
     usual, rebuilt = encoder.encode()
     bits = encoder.bits_of_levels()
-    assert bits.sum() == pytest.approx(8 * len(usual), rel=0.05)
-    assert bits[0] > bits[2] > bits[4] > 0
-    more, _ = encoder.from_level(0.05, 2)
+    assert bits.sum() == pytest.approx(8 * len(usual), rel=0.1)
+    assert (bits[1:8] > 0).all()
+    more, _ = encoder.from_level(0.01, 2)
     assert len(more) > len(usual)
     assert encoder.bits_of_levels()[0] > bits[0]
     assert encoder.bits_of_levels()[3] == bits[3]
@@ -234,6 +235,15 @@ def test_levels_coded_again_are_what_they_were() -> None:
         data, found = encoder.from_level(DEFAULT_LAMBDA, level)
         assert data == usual
         np.testing.assert_array_equal(found, rebuilt)
+
+
+def test_levels_of_many_bits_stay() -> None:
+    """Lanes are enough there, and to keep the other passes takes memory."""
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    encoder = TileEncoder(PHOTO, PyramidParams(3 * 1024, 8, 4, 3), model, kept=True)
+    usual, _ = encoder.encode()
+    assert not encoder.bits_of_levels().any()
+    assert encoder.from_level(3.0, 4)[0] == usual
 
 
 @pytest.mark.parametrize(

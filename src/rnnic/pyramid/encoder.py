@@ -44,6 +44,7 @@ from rnnic.pyramid.search_kernels import BACKTRACK, HUGE
 from rnnic.pyramid.tuning import PassInput, fit_pass
 
 __all__ = [
+    "FEW_BITS",
     "FITS",
     "TileEncoder",
     "encode_tile",
@@ -60,6 +61,8 @@ filters. Textures that repeat from row to row, such as brick walls, gain 15 % by
 BITS_PER_FILTERS = 150.0
 BITS_PER_ZERO = 0.001
 """What filters of a component take in a pass that has nothing else, and a pair there, about."""
+FEW_BITS = 0.5
+"""With more bits a pixel, lanes of the finest pass are enough to land, and other levels take too long."""
 NO_COUNTS = np.zeros((0, 0), np.int64)
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Sink = Callable[[Pass, dict[str, Any]], None]
@@ -186,8 +189,8 @@ class TileEncoder:
     Parameters are those of `encode_tile`; ``fit`` is what is started from, or what is used where filters may
     not be fitted, ``shares`` those of the samples for one fit after the other, and ``targets`` are aimed at
     in place of the pixels, see `relaxed_targets`. With ``kept``, which takes more memory, there are `hints`,
-    and passes other than the finest one can be coded again. With ``smooth``, and no ``fit``, it is coded as a
-    smooth surface.
+    and passes other than the finest one can be coded again if these have few bits. With ``smooth``, and no
+    ``fit``, it is coded as a smooth surface.
     """
 
     def __init__(
@@ -309,6 +312,11 @@ class TileEncoder:
 
     def _enter(self, step: Pass) -> tuple[npt.NDArray[np.float32], _PlanePair, _PlanePair]:
         """Return what a pass codes, and its parents and children."""
+        if self._kept and step is self._steps[-1] and step.level not in self._entered:
+            bits = sum(token_bits(self._queue[k, :n]) for k, n in enumerate(self._filled))
+            if bits > FEW_BITS * step.width * step.height:
+                self._kept = False
+                self._entered.clear()
         if not self._kept:
             # Those that are coded are of no more use; the finest one stays for `again`.
             self._sources = {
@@ -397,9 +405,9 @@ class TileEncoder:
         return self._finish()
 
     def from_level(self, weight: float, level: int) -> tuple[bytes, Pixels]:
-        """Encode passes from a level on anew, with the filters there are; the tile is `kept`."""
+        """Encode passes from a level on anew, with the filters there are; a tile of many bits stays."""
         steps = [step for step in self._steps if step.level <= level]
-        if steps:
+        if steps and self._kept:
             entered = self._entered[steps[0].level]
             self._samples, self._energies = entered.samples, entered.energies
             self._filled, self._trellis = entered.filled.copy(), entered.trellis.copy()
@@ -410,8 +418,10 @@ class TileEncoder:
         return self._finish()
 
     def bits_of_levels(self) -> npt.NDArray[np.float64]:
-        """Return about the bits of the residuals of each level, finest first; the tile is `kept`."""
+        """Return about the bits of each level's residuals that `from_level` can change, finest first."""
         bits = np.zeros(PASSES)
+        if not self._kept:
+            return bits
         end = self._filled if self._coded_lanes.any() else self._before[0]
         for step in self._steps[::-1]:
             begin = self._entered[step.level].filled

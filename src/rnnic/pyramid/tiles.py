@@ -12,7 +12,7 @@ from rnnic.options import EncodeOptions
 from rnnic.parallel import map_threads, thread_count
 from rnnic.pyramid.choice import BestTile, TileMemory
 from rnnic.pyramid.decoder import finest_residuals
-from rnnic.pyramid.encoder import states_for_effort
+from rnnic.pyramid.encoder import FEW_BITS, states_for_effort
 from rnnic.pyramid.format import EXACT, PyramidParams
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import DEFAULT_LAMBDA
@@ -27,11 +27,10 @@ _LEAST_GROUPS, _MOST_GROUPS, _TILES_OF_GROUP = 4, 8, 4
 """Small groups land nearer to a target, threads share the tiles of one."""
 _SHARE_OF_BITS = 2 / 3
 """The finest levels do this power of their share of the bits: more of those are hardly worth it."""
-_FEW_BITS = 0.5
-"""With more bits a pixel, lanes land, and levels take too long."""
 _Work = Callable[[TileBox, float], tuple[bytes, Pixels]]
 _KEPT_PIXELS = 1 << 22
-"""Tile encoders of images up to this size are kept while a target is searched; 60 bytes a pixel."""
+"""Tile encoders of images up to this size are kept while a target is searched; 40 bytes a pixel, 60 in those
+of few bits."""
 
 
 def encode_tiles(
@@ -115,7 +114,7 @@ def encode_tiles(
     if not targeted:
         return tiles
     if keep:
-        return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept, left))
+        return replace(tiles, touch=_TouchLanes(boxes, tiles, threads, LANES, kept))
     groups = min(max(len(boxes) // _TILES_OF_GROUP, _LEAST_GROUPS), _MOST_GROUPS, len(boxes))
     return replace(tiles, touch=_TouchTiles(boxes, tiles, threads, groups, start, progress))
 
@@ -187,7 +186,6 @@ class _TouchLanes(_Touch):
     """Codes the same lane of all tiles anew, their finest pass."""
 
     kept: dict[TileBox, BestTile]
-    began: bool
     strength = 1.0
     hinting = True
 
@@ -217,7 +215,7 @@ class _TouchLanes(_Touch):
         """Return the image with levels to code, unless there are no residuals, or too many."""
         levels = np.sum([tile.bits_of_levels() for tile in self.kept.values()], axis=0)
         pixels = sum(box.width * box.height for box in self.boxes)
-        if not levels.any() or (self.began and levels.sum() > _FEW_BITS * pixels):
+        if not levels.any() or levels.sum() > FEW_BITS * pixels:
             return None
         shares = (np.cumsum(levels) / levels.sum()) ** _SHARE_OF_BITS
         deep = _TouchLevels(
