@@ -11,11 +11,12 @@ import numpy.typing as npt
 from rnnic.aiming import LEAST_EFFORT, Aim, Aiming, Goal, PsnrGoal, goal_of
 from rnnic.encoder import Encoded, ImageEncoder, Progress
 from rnnic.errors import OptionError
-from rnnic.landing import Landing, refine
+from rnnic.landing import Landing
 from rnnic.metadata import Metadata
 from rnnic.methods import Memory
 from rnnic.metrics import psnr
 from rnnic.options import EncodeOptions
+from rnnic.refining import refine
 from rnnic.targets import Found, Search
 
 __all__ = ["Encoded", "encode", "encode_file", "encode_image"]

@@ -2,33 +2,23 @@
 
 An encode without a trellis and the coarse passes of one with it tell what its finest pass will give, within
 some hundredths of a dB; of large images, groups of tiles tell of the others. So parts are coded one after the
-other, each with the weight that is expected to bring the whole to the target; then some of them anew.
+other, each with the weight that is expected to bring the whole to the target. Where
+that is not enough, `rnnic.refining` goes on.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from rnnic.aiming import Aim, Goal, Made, Pixels, PsnrGoal, Rough, squared_error_of
+from rnnic.aiming import Aim, Made, Pixels, PsnrGoal, Rough, squared_error_of
 from rnnic.methods import Touch
 from rnnic.metrics import DB
+from rnnic.refining import LIMITS
 from rnnic.targets import FAR, Reach
 
-__all__ = ["Landing", "refine"]
+__all__ = ["Landing"]
 
 Result = TypeVar("Result", bound=Made)
 
-_LIMITS = -1.2, 0.8
-"""Biases beyond these are not worth it."""
-_LEAST_SCALE, _MOST_SCALE = 0.1, 4.0
-_TRUST = 0.05
-_MAX_TOUCHES = 8
-_LEAST_SHARE = 0.2
-"""Where the finest level does less of what all do, its lanes are of no use."""
-_LEVEL_LIMITS = -0.6, 0.5
-_TRUST_LEVELS = 0.1
-_LEAST_PULLS = 0.01
-"""Between pulls nearer than this, an excess that jumps is not looked for."""
 _LEAST_ALLOWED = 0.1
 _GAINED, _SLOPES = 0.5, (0.93, -0.43)
 """How the logarithm of the squared error follows what a trellis is foreseen to add, and those of the two
@@ -139,7 +129,7 @@ class Landing:
             if rest > 0:
                 allowed = max((self._budget - spent) / rest, _LEAST_ALLOWED)
                 bias = goal.bias(-DB * math.log(allowed) / response)
-                bias = min(max(bias, _LIMITS[0]), _LIMITS[1])
+                bias = min(max(bias, LIMITS[0]), LIMITS[1])
             made = made.touched(part, bias)
             own = squared_error_of(made, self._pixels, touch.places(part))
             spent += own
@@ -157,190 +147,3 @@ class Landing:
         hints = [touch.hints(part) for part in range(touch.parts)]
         self._known = Rough(control, 0.0, hints, errors)
         return made, excess
-
-
-def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) -> Result:
-    """Bring an encoded image nearer to its goal by coding parts of it with another weight of bits.
-
-    What is returned is the nearest found that meets the goal, or else the one given.
-    """
-    deep = made.deepened() if math.isfinite(excess) else None
-    shares = None if deep is None or deep.touch is None else deep.touch.shares
-    best, least = made, excess if excess >= 0 else math.inf
-    if not shares or shares[0] >= _LEAST_SHARE:
-        best, least = _refined(goal, aim, made, pixels, excess)
-        deep = made.deepened() if deep is not None else None
-    if deep is not None and least > goal.tolerance:
-        other, over = _refined_by_levels(goal, aim, deep, pixels, goal.excess(deep, pixels))
-        if over < least:
-            return other
-    return best
-
-
-def _refined(
-    goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float
-) -> tuple[Result, float]:
-    """Refine with the touch there is; return the best and its excess, infinite where it misses the goal."""
-    best, least = made, excess if excess >= 0 else math.inf
-    if made.touch is None or not math.isfinite(excess):
-        return best, least
-    strength = aim.response * made.touch.strength
-    responses = [strength * share for share in goal.shares(made, pixels)]
-    pulls = [goal.pull(bias) for bias in made.touch.biases]
-    now, expected, seen = made, 0.0, 0.0
-    trust = _TRUST * sum(map(abs, responses))
-    # Pulls of the latest part, and what they gave, below and above the middle.
-    latest, below, above = -1, None, None
-    for _ in range(_MAX_TOUCHES):
-        missing = goal.middle - excess
-        if below is not None and above is not None:
-            if abs(above[0] - below[0]) < _LEAST_PULLS:
-                break
-            part = latest
-            share = min(max((goal.middle - below[1]) / (above[1] - below[1]), 0.15), 0.85)
-            pull = below[0] + share * (above[0] - below[0])
-        else:
-            # What parts before did tells of the next; at first what is usual is believed.
-            scale = (
-                min(max((trust + seen) / (trust + expected), _LEAST_SCALE), _MOST_SCALE)
-                if trust
-                else 1.0
-            )
-            part, pull = _next_touch(goal, missing / scale, responses, pulls)
-        if part < 0:
-            break
-        if part != latest:
-            latest, below, above = part, None, None
-            if missing > 0:
-                below = pulls[part], excess
-            else:
-                above = pulls[part], excess
-        now = now.touched(part, goal.bias(pull))
-        after = goal.excess(now, pixels)
-        change = (pull - pulls[part]) * responses[part]
-        expected += abs(change)
-        seen += (after - excess) * math.copysign(1, change)
-        excess, pulls[part] = after, pull
-        if 0 <= excess < least:
-            best, least = now, excess
-        if 0 <= excess <= goal.tolerance:
-            break
-        if excess < goal.middle:
-            below = pull, excess
-        else:
-            above = pull, excess
-    return best, least
-
-
-class _Point(NamedTuple):
-    """What a pull of a part gave, or would give."""
-
-    pull: float
-    excess: float
-
-
-def _refined_by_levels(
-    goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float
-) -> tuple[Result, float]:
-    """Refine with a touch of the finest levels, as few as can do it: other bits change all that follows.
-
-    Files of few bits are some hundredths of a dB off by chance; less so, the fewer bits are coded anew.
-    """
-    best, least = made, excess if excess >= 0 else math.inf
-    touch = made.touch
-    assert touch is not None
-    assert touch.shares is not None
-    responses = [aim.response * touch.strength * share for share in touch.shares]
-    finest = goal.pull(touch.biases[0])
-    # A part codes those before it anew, too: what it gives depends on its own pull, and on parts after it.
-    points = [[_Point(0.0, excess - responses[0] * finest)] for _ in responses]
-    points[0] = [_Point(finest, excess)]
-    # What each part did, and was expected to do.
-    seen, expected = [0.0] * len(points), [0.0] * len(points)
-    now = made
-    for _ in range(_MAX_TOUCHES):
-        believed = [
-            response * _scale(done, hoped, sum(seen), sum(expected), abs(response))
-            for response, done, hoped in zip(responses, seen, expected, strict=True)
-        ]
-        part, pull = _next_level(goal, points, believed)
-        if part < 0:
-            break
-        now = now.touched(part, goal.bias(pull))
-        excess = goal.excess(now, pixels)
-        point, before = _Point(pull, excess), points[part][-1]
-        change = responses[part] * (pull - before.pull)
-        expected[part] += abs(change)
-        seen[part] += (excess - before.excess) * math.copysign(1, change)
-        points[part].append(point)
-        points[:part] = [[point] for _ in range(part)]
-        if 0 <= excess < least:
-            best, least = now, excess
-        if 0 <= excess <= goal.tolerance:
-            break
-    return best, least
-
-
-def _scale(
-    seen: float, expected: float, all_seen: float, all_expected: float, usual: float
-) -> float:
-    """Return how many times as much as expected a part does, as it did before, or else as all did."""
-    trust = _TRUST_LEVELS * usual
-    if not expected:
-        seen, expected = all_seen, all_expected
-    times = (trust + seen) / (trust + expected) if trust else 1.0
-    return min(max(times, _LEAST_SCALE), _MOST_SCALE)
-
-
-def _next_level(
-    goal: Goal, points: Sequence[Sequence[_Point]], responses: Sequence[float]
-) -> tuple[int, float]:
-    """Return the first part that can do it, and its new pull; part -1 where there is none."""
-    least, most = map(goal.pull, _LEVEL_LIMITS)
-    for part, (known, response) in enumerate(zip(points, responses, strict=True)):
-        if response:
-            pull = _level_pull(goal.middle, known, response)
-            apart = min(abs(pull - point.pull) for point in known)
-            if least <= pull <= most and apart >= _LEAST_PULLS:
-                return part, pull
-    return -1, 0.0
-
-
-def _level_pull(middle: float, known: Sequence[_Point], response: float) -> float:
-    """Return the pull that is expected to give the middle."""
-    nearest = min(known, key=lambda point: abs(point.excess - middle))
-    others = [point for point in known if (point.excess < middle) != (nearest.excess < middle)]
-    if others:
-        other = min(others, key=lambda point: abs(point.excess - middle))
-        share = (middle - nearest.excess) / (other.excess - nearest.excess)
-        return nearest.pull + max(share, 0.15) * (other.pull - nearest.pull)
-    if len(known) > 1:
-        # Parts without residuals that could change do nothing.
-        second = known[-1] if known[-1] is not nearest else known[-2]
-        times = (second.excess - nearest.excess) / (second.pull - nearest.pull) / response
-        response *= min(max(times, 0.25), 4.0)
-    return nearest.pull + (middle - nearest.excess) / response
-
-
-def _next_touch(
-    goal: Goal, missing: float, responses: Sequence[float], pulls: Sequence[float]
-) -> tuple[int, float]:
-    """Return the part to code next and its new pull; part -1 where all together cannot do it.
-
-    As few parts as can do it share the work equally.
-    """
-    least, most = map(goal.pull, _LIMITS)
-    ways = [
-        (most if missing * response > 0 else least) - pull
-        for response, pull in zip(responses, pulls, strict=True)
-    ]
-    reach = [way * response for way, response in zip(ways, responses, strict=True)]
-    useful = [part for part in range(len(reach)) if reach[part] * missing > 0]
-    useful.sort(key=lambda part: -abs(reach[part]))
-    total = 0.0
-    for part in useful:
-        total += reach[part]
-        if abs(total) >= abs(missing):
-            first = useful[0]
-            return first, pulls[first] + ways[first] * missing / total
-    return -1, 0.0
