@@ -41,8 +41,8 @@ RELAXATIONS = 2
 LEAST_IN_PARTS = 64
 """Smaller tiles are quick, and may not have all lanes."""
 NEAR_STEPS, NEAR_STEPS_SAMPLE = 0.25, 0.5
-"""Filters fitted at a step serve others whose logarithm differs by at most so much; those of samples, which
-need not be good, so much: what another kind of tables gives would mislead a search."""
+"""Filters fitted at a step serve others whose logarithm differs by at most so much; in samples, which need
+not be coded well, by more, since another kind of tables would mislead a search."""
 SAME_WAY_STEPS = 0.7
 """The same of the way that was best. Without this, files of a few kilobytes with a target would take more
 than twice as long as one encode."""
