@@ -1,5 +1,6 @@
 """Targets of method pyramid: where they land, what is out of reach, what does not matter."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -152,21 +153,29 @@ def test_smooth_images_land_and_decode(period: float, channels: int, goal: float
     assert psnr(made.reconstruction, image) >= goal
 
 
+def _encoder_and_decoder(
+    shape: tuple[int, int], channels: int, step: float, effort: int
+) -> tuple[TileEncoder, Callable[[bytes], Pixels]]:
+    """Return an encoder that has encoded an image, and what decodes its tiles."""
+    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
+    states = {1: 1, 5: 8, 9: 16}[effort]
+    params = PyramidParams(round(step * 1024), states, 4, channels)
+    image = photo_like(*shape, channels).reshape(*shape, channels)
+    encoder = TileEncoder(image, params, model, effort, kept=True)
+    encoder.encode()
+    return encoder, lambda data: decode_tile(data, *shape[::-1], params, model)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 3), (15, 40), (16, 33), (70, 61)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("step", "effort"), [(3.0, 5), (20.0, 1), (512.0, 5), (9.0, 9)])
 def test_lanes_coded_again_decode(
     shape: tuple[int, int], channels: int, step: float, effort: int
 ) -> None:
-    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
-    states = {1: 1, 5: 8, 9: 16}[effort]
-    params = PyramidParams(round(step * 1024), states, 4, channels)
-    image = photo_like(*shape, channels).reshape(*shape, channels)
-    encoder = TileEncoder(image, params, model, effort)
-    encoder.encode()
+    encoder, decoded = _encoder_and_decoder(shape, channels, step, effort)
     for weight, lane in ((0.01, 0), (3.0, 2), (0.02, 3), (3.0, 0), (3.0, 1), (3.0, 3), (0.05, 1)):
         data, rebuilt = encoder.again(weight, lane)
-        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+        np.testing.assert_array_equal(decoded(data), rebuilt)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 90), (97, 71)])
@@ -206,17 +215,12 @@ def test_levels_coded_again_decode(
     shape: tuple[int, int], channels: int, step: float, effort: int
 ) -> None:
     """With lanes in between, and with what was fitted to passes that have residuals no more."""
-    model = PyramidModel.from_bytes(rnnic.default_model().sections[SECTION])
-    states = {1: 1, 5: 8, 9: 16}[effort]
-    params = PyramidParams(round(step * 1024), states, 4, channels)
-    image = photo_like(*shape, channels).reshape(*shape, channels)
-    encoder = TileEncoder(image, params, model, effort, kept=True)
-    encoder.encode()
+    encoder, decoded = _encoder_and_decoder(shape, channels, step, effort)
     for weight, level in ((0.01, 0), (3.0, 2), (0.02, 13), (50.0, 1), (0.01, 3), (3.0, 6)):
         data, rebuilt = encoder.from_level(weight, level)
-        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+        np.testing.assert_array_equal(decoded(data), rebuilt)
         data, rebuilt = encoder.again(0.01, 1)
-        np.testing.assert_array_equal(decode_tile(data, *shape[::-1], params, model), rebuilt)
+        np.testing.assert_array_equal(decoded(data), rebuilt)
 
 
 def test_levels_coded_again_are_what_they_were() -> None:

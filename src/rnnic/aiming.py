@@ -34,6 +34,7 @@ __all__ = [
     "Rough",
     "SizeGoal",
     "goal_of",
+    "hints_of",
     "squared_error_of",
 ]
 
@@ -323,9 +324,8 @@ class Rough(NamedTuple):
         touch = made.touch
         if touch is None:
             return None
-        hints = [touch.hints(part) for part in range(touch.parts)]
         errors = [squared_error_of(made, pixels, own) for own in _places_of(touch)]
-        return cls(control, gain, hints, errors)
+        return cls(control, gain, hints_of(touch), errors)
 
 
 @dataclass(frozen=True)
@@ -523,6 +523,11 @@ class Aiming:
 def _places_of(touch: Touch) -> list[list[TileBox]]:
     """Return where each part is."""
     return [touch.places(part) for part in range(touch.parts)]
+
+
+def hints_of(touch: Touch) -> list[tuple[float, float]]:
+    """Return the hints of each part."""
+    return [touch.hints(part) for part in range(touch.parts)]
 
 
 def squared_error_of(made: Made, pixels: Pixels, places: Places) -> float:

@@ -2,14 +2,14 @@
 
 An encode without a trellis and the coarse passes of one with it tell what its finest pass will give, within
 some hundredths of a dB; of large images, groups of tiles tell of the others. So parts are coded one after the
-other, each with the weight that is expected to bring the whole to the target. Where
-that is not enough, `rnnic.refining` goes on.
+other, each with the weight that is expected to bring the whole to the target. Where that
+is not enough, `rnnic.refining` goes on.
 """
 
 import math
 from typing import TypeVar
 
-from rnnic.aiming import Aim, Made, Pixels, PsnrGoal, Rough, squared_error_of
+from rnnic.aiming import Aim, Made, Pixels, PsnrGoal, Rough, hints_of, squared_error_of
 from rnnic.methods import Touch
 from rnnic.metrics import DB
 from rnnic.refining import LIMITS
@@ -144,6 +144,5 @@ class Landing:
                 excess = goal.middle + DB * math.log(self._budget / seen)
         for part in set(order) - coded:
             errors[part] *= math.exp(off)
-        hints = [touch.hints(part) for part in range(touch.parts)]
-        self._known = Rough(control, 0.0, hints, errors)
+        self._known = Rough(control, 0.0, hints_of(touch), errors)
         return made, excess

@@ -43,7 +43,8 @@ def refine(goal: Goal, aim: Aim, made: Result, pixels: Pixels, excess: float) ->
         touches = _FEW_TOUCHES if made.touch is not None and any(made.touch.biases) else 0
     if touches:
         best, least = _refined(goal, aim, made, pixels, excess, touches)
-        deep = made.deepened() if deep is not None else None
+        if deep is not None and least > goal.tolerance:
+            deep = made.deepened()  # lanes were coded in between
     if deep is not None and least > goal.tolerance:
         other, over = _refined_by_levels(goal, aim, deep, pixels, goal.excess(deep, pixels))
         if over < least:
