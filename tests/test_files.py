@@ -2,7 +2,9 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -358,14 +360,52 @@ def test_output_that_came_to_exist_meanwhile_is_refused(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_no_links_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_link(*_: Any) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_no_links_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, unnamed: bool
+) -> None:
+    def no_link(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, "no links on this file system")
 
     monkeypatch.setattr(os, "link", no_link)
-    with atomic_output(tmp_path / "out") as file:
+    if not unnamed:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    with atomic_output(tmp_path / "out", overwrite) as file:
         file.write(b"x")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_bytes() == b"x"
+
+
+def test_no_unnamed_files_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    path = tmp_path / "out"
+    for content in (b"first", b"second"):
+        with atomic_output(path, overwrite=True) as file:
+            file.write(content)
+            assert len([p for p in tmp_path.iterdir() if p.suffix == ".part"]) == 1
+        assert path.read_bytes() == content
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without names are Linux's")
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_kill_leaves_nothing(tmp_path: Path, old: bytes | None) -> None:
+    path = tmp_path / "out"
+    if old is not None:
+        path.write_bytes(old)
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        pytest.skip("a file system without such files")
+    killed = (
+        "import os, signal, sys; from rnnic.output import atomic_output\n"
+        "with atomic_output(sys.argv[1], overwrite=True) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", killed, path], check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if old is None else [old])
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError, SystemExit, MemoryError])

@@ -79,10 +79,11 @@ def _is_special(path: Path) -> bool:
 def atomic_output(path: PathLike, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only once it is complete.
 
-    What is written goes to a temporary file in the same folder, which takes the final name when the
-    block ends, and is removed when it ends by an error or an interrupt. Through a symbolic link the
-    file it leads to is replaced. Devices and pipes are written to directly, once all is there. What goes to
-    a URL is kept in memory until the block ends, see `rnnic.stores.url_output`.
+    What is written goes to a temporary file in the same folder, one without a name where the system has
+    such files. It takes the final name when the block ends, and is removed when it ends by an error or
+    an interrupt. Through a symbolic link the file it leads to is replaced. Devices and pipes are written
+    to directly, once all is there. What goes to a URL is kept in memory until the block ends, see
+    `rnnic.stores.url_output`.
 
     Parameters
     ----------
@@ -138,12 +139,16 @@ def _write_directly(path: PathLike, buffer: io.BytesIO) -> None:
 def _replaced_file(final: Path, overwrite: bool, path: PathLike) -> Iterator[BinaryIO]:
     """Yield a temporary file; give it the final name, or remove it."""
     temporary = final.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.part")
+    unnamed = _unnamed_file(final.parent)
     try:
-        with temporary.open("xb") as file:
+        with unnamed or temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if overwrite:
+            appeared = unnamed is not None and _name(unnamed, final, temporary)
+        if appeared:
+            pass
+        elif overwrite:
             with contextlib.suppress(OSError):
                 shutil.copymode(final, temporary)
             temporary.replace(final)
@@ -152,6 +157,36 @@ def _replaced_file(final: Path, overwrite: bool, path: PathLike) -> Iterator[Bin
         _sync_folder(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unnamed_file(folder: Path) -> BinaryIO | None:
+    """Open a file without a name in a folder, of which a kill leaves nothing; None where there are none.
+
+    Linux has them, on most file systems of a machine's own; its manual page open(2), ``O_TMPFILE``.
+    """
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None:
+        return None
+    try:
+        return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
+    except OSError:
+        return None  # if it is no lack of such files, opening one with a name tells
+
+
+def _name(unnamed: BinaryIO, final: Path, temporary: Path) -> bool:
+    """Give the file its final name, or if that is in use the temporary one; return whether the final one."""
+    handle = unnamed.fileno()
+    for name in (final, temporary):
+        with contextlib.suppress(OSError):
+            # Only with a folder's handle, which an absolute path does without, does it follow /proc's link.
+            os.link(f"/proc/self/fd/{handle}", name, src_dir_fd=handle)
+            return name == final
+    unnamed.seek(0)
+    with temporary.open("xb") as file:
+        shutil.copyfileobj(unnamed, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return False
 
 
 def _rename_new(temporary: Path, final: Path, path: PathLike) -> None:
