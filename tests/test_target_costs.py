@@ -169,6 +169,29 @@ def test_a_sample_of_a_noisy_image_is_coded_with_the_trellis(
         assert set(kinds) == {(560, True)}
 
 
+def test_a_sample_tells_of_grey_textures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trellis makes them worse, more so than is foreseen: the image itself is not coded without."""
+    efforts: list[int] = []
+
+    def counted(
+        self: Any, control: float, *more: Any, own: Any = ImageEncoder.run, **named: Any
+    ) -> Any:
+        if self.pixels.shape[1] == 560:
+            efforts.append(self.options.effort)
+        return own(self, control, *more, **named)
+
+    monkeypatch.setattr(ImageEncoder, "run", counted)
+    noise = np.random.default_rng(7).normal(0, 120, (532, 562))
+    smooth = sum(noise[y : y + 530, x : x + 560] for y in range(3) for x in range(3)) / 9
+    image = np.clip(np.rint(128 + smooth), 0, 255).astype(np.uint8)
+    for goal in (42.0, 45.0):
+        efforts.clear()
+        data = rnnic.encode(image, target_psnr=goal, effort=5)
+        assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
+        assert set(efforts) == {5}
+        assert len(efforts) <= 2
+
+
 @pytest.mark.parametrize("goal", [39.0, 41.0, 47.0])
 def test_lanes_are_coded_once_or_twice(monkeypatch: pytest.MonkeyPatch, goal: float) -> None:
     """What the finest pass will give is foreseen: its lanes land on a PSNR, and few are coded again."""
@@ -177,14 +200,15 @@ def test_lanes_are_coded_once_or_twice(monkeypatch: pytest.MonkeyPatch, goal: fl
     def counted(
         self: Any, weight: float, lane: int, *, own: Any = encoder.TileEncoder.again
     ) -> Any:
-        coded.append(weight)
+        if self._size[0] == 560:
+            coded.append(weight)
         return own(self, weight, lane)
 
     monkeypatch.setattr(encoder.TileEncoder, "again", counted)
     image = photo_like(530, 560)
     found = psnr(rnnic.decode(rnnic.encode(image, target_psnr=goal)), image)
     assert goal <= found <= goal + 0.02
-    assert 4 <= len(coded) <= 8
+    assert 4 <= len(coded) <= 7
     assert max(coded) / min(coded) < 8
 
 

@@ -61,6 +61,21 @@ def test_a_good_start_takes_two_trials() -> None:
     assert len(tried) == 2
 
 
+def test_chance_does_not_make_a_slope() -> None:
+    """A second result that is worse by chance, at nearly the same place, leads nowhere far."""
+    tried: list[float] = []
+    chance = iter([0.0, -0.15, 0.0, 0.0, 0.0])
+
+    def encode(control: float) -> float:
+        tried.append(control)
+        return 58 - 6 * math.log(control) + next(chance)
+
+    search = Search((0.25, 128.0), 1 / 512, 0.02, finer_is_more=True, first=10.6, slope=-6.0)
+    found = search.run(encode, lambda quality: quality - 44.0)
+    assert found.result is not None
+    assert tried[2] / tried[1] > 0.95
+
+
 def test_what_refines_may_end_the_search() -> None:
     def refine(result: float, excess: float) -> float:
         return result - excess + 0.01 if abs(excess) < 0.2 else result

@@ -5,13 +5,13 @@ follow the others; so encodes at the least effort of a sample, and then one with
 image, tell what the image will have at the effort asked for. What a trellis adds is taken from usual photos.
 What was fitted to the whole image serves the encodes that follow. In noisy images a trellis adds a lot, more
 or less by the step, but all parts are much the same: there, the sample is coded with the trellis, and tells
-all.
+all. So it is with grey textures, which a trellis makes worse.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -50,15 +50,20 @@ _NOISY, _NOISY_STEP, _NOISY_FINER = 4.0, 6.0, 1.75
 tells its PSNR at any effort with a standard deviation of 0.03 dB, while what a trellis adds to the image
 without is foreseen 0.3 dB off (training crops with noise)."""
 _NEAR_NOISY = 0.3
+_WORSE, _WORSE_STEP = -0.3, 9.0
+"""At fine steps, a trellis may take away so many dB from grey textures, or more. What it does to the image is
+foreseen 0.2 dB off then."""
+_TOLD_NEAR = 0.12
+"""Steps that differ by no more than this, in logarithms, gain the same by a trellis."""
 _FARTHEST = math.log(4.0)
 _STRONGER = 1.17
 """The trellis search makes so much more of a changed weight than the greedy one (training crops)."""
 _TRIED_BIAS = 0.3
 _LEAST_RESPONSE, _MOST_RESPONSE = 0.1, 8.0
 _LEAST_FREEDOM, _MOST_FREEDOM = 0.7, 1.3
-"""What a changed weight does is seen in a part, and believed within these multiples of the usual: a part in
-which it does less has no residuals to change.
-"""
+_LITTLE_RESPONSE = 0.3
+"""Another weight of bits that does less than this, as multiple of the usual, may not be enough where an image
+was aimed beside a target."""
 _CURVE = 0.9
 """A PSNR falls with the weight of bits to this power (training crops, 0.2 to 2.2 times the usual)."""
 _USUAL_EFFORT, _DB_PER_EFFORT = 5, 0.03
@@ -360,8 +365,23 @@ class Aim:
 
         What is lost grows with the square of the bias, and with the response.
         """
-        usual = _STRONGER * goal.response
-        return min(max(math.sqrt(self.response / usual), _LEAST_FREEDOM), _MOST_FREEDOM)
+        return min(max(math.sqrt(self._times(goal)), _LEAST_FREEDOM), _MOST_FREEDOM)
+
+    def lean(self, goal: Goal) -> float:
+        """Return the excess to aim at: where another weight of bits does little, parts cannot do the rest."""
+        return goal.lean if self._times(goal) >= _LITTLE_RESPONSE else goal.middle
+
+    def _times(self, goal: Goal) -> float:
+        """Return how many times the usual the response is."""
+        return self.response / (_STRONGER * goal.response)
+
+
+class _Told(NamedTuple):
+    """What a trellis adds to some of an image at a control, and this some of it with the trellis."""
+
+    control: float
+    gain: float
+    made: tuple[Made, Pixels]
 
 
 class Aiming:
@@ -398,8 +418,7 @@ class Aiming:
         self._at = min(max(goal.guess(pixels, photos), span[0]), span[1])
         self._gained = math.nan
         """What a trellis adds to the image without, as some of it tells."""
-        self._telling: tuple[Made, Pixels] | None = None
-        """Some of the image with the trellis."""
+        self._told: _Told | None = None
 
     def run(self) -> Aim:
         """Encode a sample, and the whole image where that tells more."""
@@ -409,7 +428,7 @@ class Aiming:
         if self._effort <= _NO_TRELLIS:
             return Aim(self._moved(goal.middle), self._slope, goal.response, size)
         some = sample.some if sample.whole else sample.pixels
-        if some is not None and self._is_noisy():
+        if some is not None and (self._is_noisy() or self._is_worse_with_trellis()):
             return self._by_some(some)
         if not math.isnan(self._excess):
             self._excess += self._usual_gain()
@@ -420,26 +439,30 @@ class Aiming:
         # Only squared errors can be foreseen, and parts of flat images have too few bits to do much.
         if isinstance(goal, PsnrGoal) and bits >= _FLAT_BITS * self._pixels[:, :, 0].size:
             rough = Rough.of(made, self._pixels, self._at, self._gained)
-        first = self._moved(goal.middle if rough is None else goal.lean)
         response = _STRONGER * goal.response
         if rough is not None and made.touch is not None and made.touch.hinting:
-            response = _STRONGER * self._response(made, self._pixels)
-        elif rough is not None and self._telling is not None:
-            response = self._response(*self._telling)
-        return Aim(first, self._slope, response, len(made.data), rough)
+            response = _STRONGER * self._response(made, self._pixels, parts=1)
+        elif rough is not None and self._told is not None:
+            response = self._response(*self._told.made)
+        aim = Aim(self._at, self._slope, response, len(made.data), rough)
+        first = self._moved(goal.middle if rough is None else aim.lean(goal))
+        return replace(aim, first=first)
 
-    def _response(self, made: Made, pixels: Pixels) -> float:
-        """Return `Aim.response`, as a part of an image tells, coded with another weight of bits."""
+    def _response(self, made: Made, pixels: Pixels, parts: int | None = None) -> float:
+        """Return `Aim.response`, as the worst parts, or all, tell when coded with another weight of bits."""
         goal, touch = self._goal, made.touch
         if touch is None:
             return goal.response
         places = _places_of(touch)
         errors = [squared_error_of(made, pixels, own) for own in places]
-        part = errors.index(max(errors))
-        after = squared_error_of(made.touched(part, _TRIED_BIAS), pixels, places[part])
-        if min(after, errors[part]) <= 0:
+        worst = sorted(range(touch.parts), key=lambda part: -errors[part])[:parts]
+        before = sum(errors[part] for part in worst)
+        after = 0.0
+        for part in worst:
+            after += squared_error_of(made.touched(part, _TRIED_BIAS), pixels, places[part])
+        if min(before, after) <= 0:
             return goal.response
-        seen = -DB * math.log(after / errors[part]) / goal.pull(_TRIED_BIAS) / touch.strength
+        seen = -DB * math.log(after / before) / goal.pull(_TRIED_BIAS) / touch.strength
         times = min(seen / goal.response, _MOST_RESPONSE)
         return goal.response * (times if times >= _LEAST_RESPONSE else 1.0)
 
@@ -484,13 +507,28 @@ class Aiming:
         bits = 8 * len(made.data) / self._pixels[:, :, 0].size
         self._gained = self._usual_gain()
         if some is not None and bits >= _FLAT_BITS:
-            lighter = goal.excess(self._encode(some, self._at, _NO_TRELLIS), some)
-            self._telling = self._encode(some, self._at, self._effort), some
-            own = goal.excess(*self._telling)
-            if math.isfinite(own - lighter):
+            told = self._told
+            if told is None or abs(math.log(self._at / told.control)) > _TOLD_NEAR:
+                told = self._told = self._tell(some)
+            if math.isfinite(told.gain):
                 channels = self._pixels.shape[2]
-                self._gained = goal.gain_told(own - lighter, bits, self._effort, channels)
+                self._gained = goal.gain_told(told.gain, bits, self._effort, channels)
         return goal.excess(made, self._pixels) + self._gained
+
+    def _tell(self, some: Pixels) -> _Told:
+        """Encode some of the image without a trellis and with it."""
+        lighter = self._goal.excess(self._encode(some, self._at, _NO_TRELLIS), some)
+        made = self._encode(some, self._at, self._effort)
+        return _Told(self._at, self._goal.excess(made, some) - lighter, (made, some))
+
+    def _is_worse_with_trellis(self) -> bool:
+        some, grey = self._sample.some, self._pixels.shape[2] < 3
+        if some is None or not grey or not isinstance(self._goal, PsnrGoal):
+            return False
+        if self._at > _WORSE_STEP:
+            return False
+        self._told = self._tell(some)
+        return self._told.gain < _WORSE
 
     def _is_noisy(self) -> bool:
         goal, photos = self._goal, self._photos
@@ -513,11 +551,12 @@ class Aiming:
         self._excess += self._usual_gain()
         self._at = self._moved(goal.middle)
         made = self._approach(some, self._effort, _NEAR_NOISY, measure)
-        first = self._moved(goal.lean)
-        foreseen = self._excess + self._slope * math.log(first / self._at)
-        response = self._response(made, some)
         size = len(made.data) * self._pixels.size / some.size
-        return Aim(first, self._slope, response, size, foreseen=foreseen)
+        aim = Aim(self._at, self._slope, self._response(made, some), size, foreseen=self._excess)
+        first = self._moved(aim.lean(goal))
+        return replace(
+            aim, first=first, foreseen=self._excess + self._slope * math.log(first / self._at)
+        )
 
 
 def _places_of(touch: Touch) -> list[list[TileBox]]:

@@ -290,7 +290,7 @@ def _search(
         trials=_TRIALS if method.has_effort else _QUICK_TRIALS,
         settled=goal.settled,
         refinable=(goal.least_loss if patient else goal.refinable).times(aim.freedom(goal)),
-        aim=goal.middle if landing is None else goal.lean,
+        aim=goal.middle if landing is None else aim.lean(goal),
     )
     found = search.run(
         attempt, lambda trial: trial.excess, refined, cost, lambda trial: trial.usual

@@ -7,6 +7,7 @@ is not enough, `rnnic.refining` goes on.
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 from rnnic.aiming import Aim, Made, Pixels, PsnrGoal, Rough, hints_of, squared_error_of
@@ -31,6 +32,8 @@ sample tells of all of it, but coarser levels of the part, it tells less.
 
 The numbers are of training crops.
 """
+_SURE_SHARE = 0.5
+"""What a sample tells of an image is relied on once parts with this share of the error are coded."""
 _BETWEEN = 1.7, -0.8
 """How the logarithm of the squared error of a part follows those of the two coarser levels, from part to part
 of noisy images (training crops with noise): with a standard deviation of 0.07 dB."""
@@ -52,6 +55,8 @@ class Landing:
         self._budget = goal.budget(pixels)
         self._known = aim.rough
         """What the last encode tells of the next."""
+        self._measured: set[int] | None = None
+        """The parts that some encode had coded, None before the first."""
 
     def approach(self, made: Result, control: float) -> tuple[Result, float]:
         """Code the parts, unless it is foreseen, before or after some of them, that the target is too far.
@@ -123,7 +128,10 @@ class Landing:
             if seen + rest > 0:
                 excess = goal.middle + DB * math.log(self._budget / (seen + rest))
                 times = 1.0 if part == order[0] else _FARTHER
-                if part != order[-1] and not reach.holds(excess, times):
+                sure = part != order[-1] and self._is_sure(
+                    coded, told >= _SURE_SHARE * whole, order
+                )
+                if sure and not reach.holds(excess, times):
                     break
             bias = 0.0
             if rest > 0:
@@ -145,4 +153,17 @@ class Landing:
         for part in set(order) - coded:
             errors[part] *= math.exp(off)
         self._known = Rough(control, 0.0, hints_of(touch), errors)
+        self._measured = coded.union(self._measured or ())
         return made, excess
+
+    def _is_sure(self, coded: set[int], most: bool, parts: Sequence[int]) -> bool:
+        """Tell whether what is foreseen of the whole image is enough to leave the rest of its parts.
+
+        After an image without a trellis it is. What a sample tells is once `most` is coded, and from the
+        second encode on once all parts were in one or another.
+        """
+        if self._aim.rough is not None:
+            return True
+        if self._measured is None:
+            return most
+        return self._measured.union(coded).issuperset(parts)

@@ -26,6 +26,8 @@ _LEAST_SHARE = 0.2
 they have weights of their own."""
 _LEVEL_LIMITS = -0.6, 0.5
 """Beyond these, more levels are the better way."""
+_SAME_LEVELS, _SAME_PULLS = 0.95, 0.05
+"""Levels that do hardly more than finer ones are not tried with a pull that these had."""
 _LEAST_PULLS = 0.01
 """Between pulls nearer than this, an excess that jumps is not looked for."""
 
@@ -145,7 +147,7 @@ def _refined_by_levels(
             )
             for response, own, hoped in zip(responses, seen, expected, strict=True)
         ]
-        part, pull = _next_level(goal, points, believed)
+        part, pull = _next_level(goal, points, responses, believed)
         if part < 0:
             break
         now = now.touched(part, goal.bias(pull))
@@ -164,15 +166,22 @@ def _refined_by_levels(
 
 
 def _next_level(
-    goal: Goal, points: Sequence[Sequence[_Point]], responses: Sequence[float]
+    goal: Goal,
+    points: Sequence[Sequence[_Point]],
+    responses: Sequence[float],
+    believed: Sequence[float],
 ) -> tuple[int, float]:
     """Return the first part that can do it, and its new pull; part -1 where there is none."""
     least, most = map(goal.pull, _LEVEL_LIMITS)
-    for part, (known, response) in enumerate(zip(points, responses, strict=True)):
+    for part, (known, response) in enumerate(zip(points, believed, strict=True)):
         if response:
             pull = _level_pull(goal.middle, known, response)
             apart = min(abs(pull - point.pull) for point in known)
-            if least <= pull <= most and apart >= _LEAST_PULLS:
+            done = any(
+                own / responses[part] > _SAME_LEVELS and abs(pull - before[-1].pull) < _SAME_PULLS
+                for own, before in zip(responses[:part], points, strict=False)
+            )
+            if least <= pull <= most and apart >= _LEAST_PULLS and not done:
                 return part, pull
     return -1, 0.0
 

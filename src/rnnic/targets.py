@@ -11,6 +11,9 @@ Result = TypeVar("Result")
 _MAX_TRIALS = 16
 _STEP, _SMALL_STEP = math.log(3.0), 0.1
 _FIRST = 4.0
+_BY_CHANCE = 0.04
+"""Places less apart than this, in logarithms, tell less of a slope than what was taken before: excesses are a
+little off by chance."""
 _FLATTER, _STEEPER = 0.4, 2.5
 _BEYOND = 1.2
 """A result beyond the tolerance must cost so much less to be the better one."""
@@ -210,7 +213,9 @@ class Search:
         """Return a slope that agrees with the last two trials, steeper or flatter within reason."""
         if slope is None or last is None or not math.isfinite(last.excess - trial.excess):
             return slope
-        seen = (trial.excess - last.excess) / (trial.place - last.place)
+        way = abs(trial.place - last.place)
+        change = math.copysign(1.0, trial.place - last.place) * (trial.excess - last.excess)
+        seen = (change + _BY_CHANCE * slope) / (way + _BY_CHANCE)
         return min(max(seen / slope, _FLATTER), _STEEPER) * slope
 
     def _place(self, control: float) -> float:
