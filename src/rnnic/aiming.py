@@ -61,6 +61,7 @@ _STRONGER = 1.17
 _TRIED_BIAS = 0.3
 _LEAST_RESPONSE, _MOST_RESPONSE = 0.1, 8.0
 _LEAST_FREEDOM, _MOST_FREEDOM = 0.7, 1.3
+"""Another weight of bits goes so many times as far as usual, at least and at most."""
 _LITTLE_RESPONSE = 0.3
 """Another weight of bits that does less than this, as multiple of the usual, may not be enough where an image
 was aimed beside a target."""
