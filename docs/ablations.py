@@ -18,12 +18,14 @@ from PIL import Image
 
 from rnnic.metrics import psnr
 from rnnic.model import default_model
+from rnnic.options import EncodeOptions
 from rnnic.pyramid import encoder
 from rnnic.pyramid.colour import Colour, choose_colour
 from rnnic.pyramid.decoder import decode_tile
 from rnnic.pyramid.encoder import encode_tile, states_for_effort
 from rnnic.pyramid.fit import DEFAULT_COLOUR
 from rnnic.pyramid.format import PyramidParams
+from rnnic.pyramid.method import METHOD
 from rnnic.pyramid.model import PyramidModel
 from rnnic.pyramid.search import DEFAULT_LAMBDA
 from rnnic.pyramid.tiles import LANES
@@ -44,7 +46,7 @@ class Variant:
     lanes: int = LANES
     tune: bool = True
     weight: float = DEFAULT_LAMBDA
-    tile: int = 1024
+    tile: int | None = 1024
     colour: bool = True
     turns: int | None = None
 
@@ -64,7 +66,7 @@ VARIANTS = (
     Variant("tiles of 256", tile=256),
     Variant("tiles of 512", tile=512),
 )
-EFFORTS = tuple(Variant(f"effort {effort}", effort=effort) for effort in range(1, 10))
+EFFORTS = tuple(Variant(f"effort {effort}", effort=effort, tile=None) for effort in range(1, 10))
 
 
 def tiles_of(image: Pixels, size: int) -> Iterator[Pixels]:
@@ -75,7 +77,7 @@ def tiles_of(image: Pixels, size: int) -> Iterator[Pixels]:
 
 
 def coded(image: Pixels, variant: Variant, model: PyramidModel, step: float) -> list[Any]:
-    """Return data, size, parameters and reconstruction of every tile."""
+    """Return data, pixels, parameters and reconstruction of every tile."""
     params = PyramidParams(
         round(1024 * step),
         variant.states or states_for_effort(variant.effort),
@@ -96,11 +98,13 @@ def coded(image: Pixels, variant: Variant, model: PyramidModel, step: float) -> 
         patch.start()
     try:
         found = []
-        for tile in tiles_of(image, variant.tile):
+        options = EncodeOptions(step=step, effort=variant.effort)
+        size = variant.tile or METHOD.best_tile_size(image, step, default_model(), options)
+        for tile in tiles_of(image, size):
             data, rebuilt = encode_tile(
                 tile, params, model, variant.effort, tune=variant.tune, weight=variant.weight
             )
-            found.append((data, tile.shape, params, rebuilt))
+            found.append((data, tile, params, rebuilt))
         return found
     finally:
         for patch in patches:
@@ -112,10 +116,9 @@ def bytes_at(image: Pixels, variant: Variant, model: PyramidModel, goal: float) 
     points = []
     for factor in AROUND:
         found = coded(image, variant, model, STEP * factor)
-        errors = [np.square(t.astype(float) - f[3]).sum() for t, f in zip(
-            tiles_of(image, variant.tile), found, strict=True)]  # fmt: skip
-        quality = 10 * np.log10(255**2 * image.size / sum(errors))
-        points.append((quality, np.log(sum(len(f[0]) for f in found))))
+        error = sum(np.square(tile.astype(float) - rebuilt).sum() for _, tile, _, rebuilt in found)
+        quality = 10 * np.log10(255**2 * image.size / error)
+        points.append((quality, np.log(sum(len(data) for data, *_ in found))))
     points.sort()
     quality, sizes = zip(*points, strict=True)
     return float(np.exp(np.polyval(np.polyfit(quality, sizes, 2), goal)))
@@ -127,8 +130,8 @@ def decoding_time(image: Pixels, variant: Variant, model: PyramidModel) -> Calla
 
     def run() -> float:
         started = time.perf_counter()
-        for data, shape, params, _ in found:
-            decode_tile(data, shape[1], shape[0], params, model)
+        for data, tile, params, _ in found:
+            decode_tile(data, tile.shape[1], tile.shape[0], params, model)
         return time.perf_counter() - started
 
     return run

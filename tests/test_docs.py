@@ -186,8 +186,8 @@ def test_every_ablation_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = PyramidModel.from_bytes(rnnic.default_model().sections["PYRA"])
     image = photo_like(48, 64)
     for variant in (*ablations.VARIANTS, *ablations.EFFORTS):
-        for data, shape, params, rebuilt in ablations.coded(image, variant, model, 6.0):
-            found = decode_tile(data, shape[1], shape[0], params, model)
+        for data, tile, params, rebuilt in ablations.coded(image, variant, model, 6.0):
+            found = decode_tile(data, tile.shape[1], tile.shape[0], params, model)
             np.testing.assert_array_equal(found, rebuilt)
 
 
