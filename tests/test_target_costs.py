@@ -42,6 +42,21 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
     return made
 
 
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Width and effort of every image and sample that is encoded, as they are begun."""
+    made: list[tuple[int, int]] = []
+
+    def counted(
+        self: Any, control: float, *more: Any, own: Any = ImageEncoder.run, **named: Any
+    ) -> Any:
+        made.append((self.pixels.shape[1], self.options.effort))
+        return own(self, control, *more, **named)
+
+    monkeypatch.setattr(ImageEncoder, "run", counted)
+    return made
+
+
 def _drawing(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Boxes of few colours, whose tiles are smallest without loss."""
     rng = np.random.default_rng(3)
@@ -119,28 +134,22 @@ def test_nothing_is_better_than_no_loss(monkeypatch: pytest.MonkeyPatch) -> None
     assert searched == [True]
 
 
-def test_samples_are_coded_at_the_least_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_coded_at_the_least_effort(
+    runs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half of the sample then tells what a trellis adds, once, with filters of the whole image."""
-    made: list[tuple[int, int]] = []
     fitted: list[int] = []
-
-    def counted(
-        self: Any, control: float, *more: Any, own: Any = ImageEncoder.run, **named: Any
-    ) -> Any:
-        made.append((self.pixels.shape[1], self.options.effort))
-        return own(self, control, *more, **named)
 
     def counted_fit(step: Any, *more: Any, own: Any = fit_pass) -> None:
         fitted.append(step.width)
         own(step, *more)
 
-    monkeypatch.setattr(ImageEncoder, "run", counted)
     monkeypatch.setattr(encoder, "fit_pass", counted_fit)
     rnnic.encode(photo_like(530, 560), target_psnr=35.0, effort=5)
-    assert {effort for width, effort in made if width == 4 * 56} == {1}
-    assert sorted(effort for width, effort in made if width == 2 * 56) == [2, 5]
-    assert {width for width, _ in made} == {2 * 56, 4 * 56, 560}
-    assert 1 <= [effort for width, effort in made if width == 560].count(5) <= 2
+    assert {effort for width, effort in runs if width == 4 * 56} == {1}
+    assert sorted(effort for width, effort in runs if width == 2 * 56) == [2, 5]
+    assert {width for width, _ in runs} == {2 * 56, 4 * 56, 560}
+    assert 1 <= [effort for width, effort in runs if width == 560].count(5) <= 2
     assert {560, 280} & set(fitted)
     assert not {112} & set(fitted)
 
@@ -169,25 +178,16 @@ def test_a_sample_of_a_noisy_image_is_coded_with_the_trellis(
         assert set(kinds) == {(560, True)}
 
 
-def test_a_sample_tells_of_grey_textures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_tells_of_grey_textures(runs: list[tuple[int, int]]) -> None:
     """A trellis makes them worse, more so than is foreseen: the image itself is not coded without."""
-    efforts: list[int] = []
-
-    def counted(
-        self: Any, control: float, *more: Any, own: Any = ImageEncoder.run, **named: Any
-    ) -> Any:
-        if self.pixels.shape[1] == 560:
-            efforts.append(self.options.effort)
-        return own(self, control, *more, **named)
-
-    monkeypatch.setattr(ImageEncoder, "run", counted)
     noise = np.random.default_rng(7).normal(0, 120, (532, 562))
     smooth = sum(noise[y : y + 530, x : x + 560] for y in range(3) for x in range(3)) / 9
     image = np.clip(np.rint(128 + smooth), 0, 255).astype(np.uint8)
     for goal in (42.0, 45.0):
-        efforts.clear()
+        runs.clear()
         data = rnnic.encode(image, target_psnr=goal, effort=5)
         assert goal <= psnr(rnnic.decode(data), image) <= goal + 0.02
+        efforts = [effort for width, effort in runs if width == 560]
         assert set(efforts) == {5}
         assert len(efforts) <= 2
 

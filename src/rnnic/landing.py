@@ -2,8 +2,8 @@
 
 An encode without a trellis and the coarse passes of one with it tell what its finest pass will give, within
 some hundredths of a dB; of large images, groups of tiles tell of the others. So parts are coded one after the
-other, each with the weight that is expected to bring the whole to the target. Where that
-is not enough, `rnnic.refining` goes on.
+other, each with the weight that is expected to bring the whole to the target. Where that is not enough,
+`rnnic.refining` goes on.
 """
 
 import math

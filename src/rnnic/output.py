@@ -143,17 +143,10 @@ def _replaced_file(final: Path, overwrite: bool, path: PathLike) -> Iterator[Bin
     try:
         with unnamed or temporary.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-            appeared = unnamed is not None and _name(unnamed, final, temporary)
-        if appeared:
-            pass
-        elif overwrite:
-            with contextlib.suppress(OSError):
-                shutil.copymode(final, temporary)
-            temporary.replace(final)
-        else:
-            _rename_new(temporary, final, path)
+            _sync(file)
+            appeared = unnamed is not None and _give_name(unnamed, final, temporary)
+        if not appeared:
+            _rename(temporary, final, overwrite, path)
         _sync_folder(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -173,7 +166,7 @@ def _unnamed_file(folder: Path) -> BinaryIO | None:
         return None  # if it is no lack of such files, opening one with a name tells
 
 
-def _name(unnamed: BinaryIO, final: Path, temporary: Path) -> bool:
+def _give_name(unnamed: BinaryIO, final: Path, temporary: Path) -> bool:
     """Give the file its final name, or if that is in use the temporary one; return whether the final one."""
     handle = unnamed.fileno()
     for name in (final, temporary):
@@ -184,13 +177,17 @@ def _name(unnamed: BinaryIO, final: Path, temporary: Path) -> bool:
     unnamed.seek(0)
     with temporary.open("xb") as file:
         shutil.copyfileobj(unnamed, file)
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
     return False
 
 
-def _rename_new(temporary: Path, final: Path, path: PathLike) -> None:
-    """Give the file its final name, which must not be in use."""
+def _rename(temporary: Path, final: Path, overwrite: bool, path: PathLike) -> None:
+    """Give the file its final name, which must not be in use unless it is to be replaced."""
+    if overwrite:
+        with contextlib.suppress(OSError):
+            shutil.copymode(final, temporary)
+        temporary.replace(final)
+        return
     try:
         # Unlike a rename, a second link never replaces a file that another program made meanwhile.
         os.link(temporary, final)
@@ -200,6 +197,12 @@ def _rename_new(temporary: Path, final: Path, path: PathLike) -> None:
         if error.errno == errno.ENOSPC:
             raise
         temporary.replace(final)  # a file system without links
+
+
+def _sync(file: BinaryIO) -> None:
+    """Make the content survive a power failure."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

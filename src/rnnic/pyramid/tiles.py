@@ -175,11 +175,6 @@ class _TouchTiles(_Touch):
         """Return the tiles of a group."""
         return list(self.boxes[part :: self.parts])
 
-    def hints(self, part: int) -> tuple[float, float]:
-        """Return nothing of use: no level is coded before."""
-        del part
-        return 0.0, 0.0
-
 
 @dataclass
 class _TouchLanes(_Touch):
@@ -247,11 +242,6 @@ class _TouchLevels(_Touch):
         """Return all tiles."""
         del part
         return list(self.boxes)
-
-    def hints(self, part: int) -> tuple[float, float]:
-        """Return nothing of use."""
-        del part
-        return 0.0, 0.0
 
 
 def _trace(box: TileBox, params: PyramidParams, model: PyramidModel, payload: bytes) -> TileTrace:
